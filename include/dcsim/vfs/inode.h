@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Inodes, as far as the dcache needs them: aliases, locks, link count, the inode hash.
+// Source: include/linux/fs.h and fs/inode.c of Linux v6.12. Reduced: no page cache, no write-back,
+// no inode LRU (an inode lives as long as it has references), no memory cgroups.
+//
+// Lifetime: iget_locked() makes an inode in state I_NEW that others wait for; unlock_new_inode() or
+// d_instantiate_new() ends that; iput() of the last reference lets the file system evict it, takes
+// it out of the hash, and frees it after a grace period. Who asks for its number meanwhile waits.
+#pragma once
+
+#include "dcsim/annotations.h"
+#include "dcsim/kernel/list.h"
+#include "dcsim/kernel/once.h"
+#include "dcsim/kernel/rcupdate.h"
+#include "dcsim/kernel/rwsem.h"
+#include "dcsim/kernel/spinlock.h"
+#include "dcsim/vfs/dcache.h"
+#include "dcsim/vfs/operations.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+/// File types in i_mode, as in <sys/stat.h>.
+enum : umode_t {
+    S_IFMT_MASK = 0170000,
+    S_IFSOCK_TYPE = 0140000,
+    S_IFLNK_TYPE = 0120000,
+    S_IFREG_TYPE = 0100000,
+    S_IFBLK_TYPE = 0060000,
+    S_IFDIR_TYPE = 0040000,
+    S_IFCHR_TYPE = 0020000,
+    S_IFIFO_TYPE = 0010000,
+};
+
+/// i_flags
+enum inode_flags : unsigned {
+    S_DEAD = 1u << 4,       ///< removed directory: nothing may be created or looked up in it
+    S_AUTOMOUNT = 1u << 11, ///< a mount is made here on demand
+};
+
+/// i_opflags: what d_flags_for_inode() found out about i_op once and for all.
+enum inode_opflags : unsigned {
+    IOP_LOOKUP = 1u << 1,
+    IOP_NOFOLLOW = 1u << 2,
+};
+
+/// i_state
+enum inode_state : unsigned {
+    I_NEW = 1u << 0,       ///< being filled in by the one who made it; others wait
+    I_FREEING = 1u << 5,   ///< the last reference is gone
+    I_CLEAR = 1u << 6,     ///< and the file system is done with it
+    I_CREATING = 1u << 15, ///< being created on disk: not to be had, not to be waited for
+    I_DONTCACHE = 1u << 16,
+};
+
+/// Order of locking several i_rwsems, for the lock-order checker.
+enum inode_i_mutex_lock_class {
+    I_MUTEX_NORMAL,
+    I_MUTEX_PARENT,
+    I_MUTEX_CHILD,
+    I_MUTEX_XATTR,
+    I_MUTEX_NONDIR2,
+    I_MUTEX_PARENT2,
+};
+
+struct inode {
+    once<umode_t> i_mode;
+    once<unsigned> i_opflags;
+    once<unsigned> i_flags; ///< S_DEAD is set with i_rwsem held for writing
+    ino_t i_ino;            ///< constant
+    super_block *i_sb;      ///< constant
+    const inode_operations *i_op;
+    once<unsigned> i_nlink; ///< written with i_rwsem held for writing
+    atomic_t i_count;
+    void *i_private; ///< for the file system, constant after I_NEW
+
+    /// Guards i_state, i_dentry, and d_alias and d_inode of the dentries on it. Taken outside their
+    /// d_locks; its holder must not sleep.
+    spinlock_t i_lock;
+    once<unsigned> i_state;
+    hlist_head i_dentry; ///< aliases; a directory has at most one
+
+    /// A directory's contents: held shared by lookups, for writing by whoever changes them. Taken
+    /// before rename_lock and every spinlock, ancestors before descendants.
+    rw_semaphore i_rwsem;
+    /// Odd while a dentry of this directory moves from the in-lookup table into the hash. Changed
+    /// by start_dir_add() and end_dir_add() under a child's d_lock.
+    once<unsigned> i_dir_seq;
+
+    hlist_node i_hash;   ///< under the inode hash lock
+    list_head i_sb_list; ///< under s_inode_list_lock
+    rcu_head i_rcu;
+};
+
+inline bool S_ISDIR_mode(umode_t mode)
+{
+    return (mode & S_IFMT_MASK) == S_IFDIR_TYPE;
+}
+
+inline bool inode_is_directory(const inode *inode)
+{
+    return S_ISDIR_mode(READ_ONCE(inode->i_mode));
+}
+
+/// A directory that was removed.
+inline bool IS_DEADDIR(const inode *inode)
+{
+    return READ_ONCE(inode->i_flags) & S_DEAD;
+}
+
+/// The inode (sb, ino), referenced: found, or new with I_NEW set, which the caller fills in and
+/// ends with unlock_new_inode() or iget_failed(). nullptr without memory. Sleeps while somebody
+/// else is filling it in or freeing it.
+inode *iget_locked(super_block *sb, ino_t ino);
+/// The inode (sb, ino) if it is in memory and whole, referenced, or nullptr.
+inode *ilookup(super_block *sb, ino_t ino);
+/// A new inode that is not in the hash, referenced, without I_NEW. nullptr without memory.
+inode *new_inode(super_block *sb);
+/// The new inode is complete: wakes who waits for it.
+void unlock_new_inode(inode *inode);
+/// The new inode could not be filled in: waiters get a fresh try. Consumes the reference.
+void iget_failed(inode *inode);
+/// One more reference; the caller has one.
+void ihold(inode *inode);
+/// One more reference unless the inode is being freed: returns it, or nullptr.
+inode *igrab(inode *inode);
+/// Drops a reference; nullptr is fine. The last one frees the inode. Sleeps.
+void iput(inode *inode);
+
+void set_nlink(inode *inode, unsigned links);
+void inc_nlink(inode *inode);
+void drop_nlink(inode *inode);
+void clear_nlink(inode *inode);
+
+inline void inode_lock(inode *inode) __acquires(&inode->i_rwsem)
+{
+    down_write(&inode->i_rwsem);
+}
+inline void inode_lock_nested(inode *inode, int subclass) __acquires(&inode->i_rwsem)
+{
+    down_write_nested(&inode->i_rwsem, subclass);
+}
+inline void inode_unlock(inode *inode) __releases(&inode->i_rwsem)
+{
+    up_write(&inode->i_rwsem);
+}
+inline void inode_lock_shared(inode *inode) __acquires_shared(&inode->i_rwsem)
+{
+    down_read(&inode->i_rwsem);
+}
+inline bool inode_trylock_shared(inode *inode) __cond_acquires_shared(true, &inode->i_rwsem)
+{
+    return down_read_trylock(&inode->i_rwsem);
+}
+inline void inode_unlock_shared(inode *inode) __releases_shared(&inode->i_rwsem)
+{
+    up_read(&inode->i_rwsem);
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Counters of the dcache. The kernel has the first three (/proc/sys/fs/dentry-state); the others
+// tell a measurement which way the slow paths went.
+#pragma once
+
+#include <array>
+
+#include "dcsim/kernel/types.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+enum vfs_counter : unsigned {
+    NR_DENTRY,          ///< allocated and not yet killed
+    NR_DENTRY_UNUSED,   ///< on an LRU or a private shrink list
+    NR_DENTRY_NEGATIVE, ///< negative and on an LRU
+    NR_INODES,          ///< allocated and not yet evicted
+    DENTRIES_ALLOCATED,
+    DENTRIES_FREED,    ///< handed to RCU or freed at once
+    FS_LOOKUPS,        ///< ->lookup() calls
+    LOOKUP_WAITS,      ///< times a task waited for somebody else's ->lookup()
+    RETRY_SEQ,         ///< d_alloc_parallel(): the hit was renamed or dropped under it
+    RETRY_RENAME_LOCK, ///< d_lookup() or d_alloc_parallel(): a rename made the miss doubtful
+    RETRY_DIR_SEQ,     ///< d_alloc_parallel(): an entry of the directory was being published
+    RETRY_DYING,       ///< d_alloc_parallel(): the hit was dying
+    RETRY_MISMATCH,    ///< d_alloc_parallel(): what it waited for ended unhashed or elsewhere
+    WALK_RESTARTS,     ///< d_walk(): restarted with rename_lock held
+    VFS_COUNTERS,
+};
+
+/// Value of one counter. A snapshot only when nobody changes anything.
+long vfs_counter_value(vfs_counter counter);
+/// Short name for tables and JSON, e.g. "retry_dir_seq".
+const char *vfs_counter_name(vfs_counter counter);
+
+/// Bytes of system memory behind one dentry, names that do not fit into it excluded. 0 before
+/// vfs_init().
+size_t dentry_bytes();
+
+/// The kernel's three, never below zero.
+long get_nr_dentry();
+long get_nr_dentry_unused();
+long get_nr_dentry_negative();
+
+} // namespace dcsim::inline DCSIM_BACKEND

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// What the dcache's files share: the functions that are static in the kernel's one fs/dcache.c.
+//
+//   dcache_names.cc       names inside and outside the dentry, snapshots
+//   dcache_alloc.cc       allocation, memory, default operations
+//   dcache_hash.cc        the hash table, lookup, dropping, rehashing
+//   dcache_in_lookup.cc   d_alloc_parallel() and the wait protocol of v7.2
+//   dcache_inode.cc       attaching and detaching inodes, aliases
+//   dcache_lru.cc         LRU and shrink lists, the shrinkers
+//   dcache_kill.cc        references and death
+//   dcache_walk.cc        d_walk() and what stands on it
+//   dcache_move.cc        moving, ancestry
+//   dcache_splice.cc      ends of lookups: aliases elsewhere, other spellings
+//   statistics.cc, d_path.cc
+#pragma once
+
+#include "dcsim/kernel/rculist.h"
+#include "dcsim/kernel/slab.h"
+#include "dcsim/kernel/wait_bit.h"
+#include "dcsim/vfs/dcache.h"
+#include "dcsim/vfs/inode.h"
+#include "dcsim/vfs/super.h"
+#include "internal.h"
+
+/// The kernel's spelling. Only here: a macro in a public header would hit every user's d_lock.
+#define d_lock d_lockref.lock
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+// What the layout plan promises: a hash probe stays on the first line, references on the third.
+static_assert(sizeof(dentry) == 192);
+static_assert(offsetof(dentry, d_flags) == 0 && offsetof(dentry, d_seq) == 4);
+static_assert(offsetof(dentry, d_hash) == 8 && offsetof(dentry, d_parent) == 24);
+static_assert(offsetof(dentry, d_name) == 32 && offsetof(dentry, d_inode) == 48);
+static_assert(offsetof(dentry, d_shortname) == 56 && offsetof(dentry, d_op) == 96);
+static_assert(offsetof(dentry, d_sb) == 104 && offsetof(dentry, d_fsdata) == 120);
+static_assert(offsetof(dentry, d_lockref) == 128 && offsetof(dentry, d_lru) == 136);
+static_assert(offsetof(dentry, d_sib) == 152 && offsetof(dentry, d_children) == 168);
+static_assert(offsetof(dentry, d_alias) == 176);
+
+// --- dcache_names.cc ---
+
+/// A name too long for the dentry. Immutable from the moment a dentry points at it; shared by
+/// dentries and snapshots, freed a grace period after its last user. `count` and `head` do not
+/// overlap: a lockless snapshot may look at the count of a name that is already queued for RCU.
+struct external_name {
+    atomic_t count;
+    rcu_head head;
+
+    /// The text, aligned for word-wise comparison, NUL-terminated, its last word filled with NULs.
+    unsigned char *text()
+    {
+        return reinterpret_cast<unsigned char *>(this + 1);
+    }
+};
+static_assert(sizeof(external_name) % sizeof(unsigned long) == 0);
+
+/// The block around a dentry's external name.
+struct external_name *external_name(const dentry *dentry);
+bool dname_external(const dentry *dentry);
+/// Rewrites the inline name, keeping the hash. Dentry unhashed, name short enough.
+void set_inline_name(dentry *dentry, const qstr *name) __must_hold(&dentry->d_lock);
+/// 0 when the dentry's name begins with these `tcount` bytes. Lockless callers check d_seq.
+int dentry_cmp(const dentry *dentry, const unsigned char *ct, unsigned tcount);
+/// `dentry` takes the name of `target`, which keeps it. Both d_locks and d_seq write sections.
+void copy_name(dentry *dentry, struct dentry *target) __must_hold(&dentry->d_lock, &target->d_lock);
+/// The two exchange names. Both d_locks and d_seq write sections.
+void swap_names(dentry *dentry, struct dentry *target)
+    __must_hold(&dentry->d_lock, &target->d_lock);
+
+// --- dcache_alloc.cc ---
+
+dentry *__d_alloc(super_block *sb, const qstr *name);
+/// The end: dead, negative, on no list. Memory goes after a grace period, at once for NORCU.
+void dentry_free(dentry *dentry);
+int dentry_cache_init();
+/// Objects that were never freed.
+long dentry_cache_exit();
+/// Gives a dentry operations of its own, once. d_lock held or dentry unpublished.
+void d_set_d_op(dentry *dentry, const dentry_operations *ops);
+
+// --- dcache_hash.cc ---
+
+int dentry_hash_init(unsigned long entries);
+/// Buckets that are not empty.
+long dentry_hash_exit();
+/// Off its chain, without becoming "unhashed": pprev is stale.
+void ___d_drop(dentry *dentry) __must_hold(&dentry->d_lock);
+/// On the chain of its name.
+void __d_rehash(dentry *dentry) __must_hold(&dentry->d_lock);
+
+// --- dcache_in_lookup.cc ---
+
+int in_lookup_init(unsigned shift);
+/// Buckets that are not empty.
+long in_lookup_exit();
+/// The bucket of the in-lookup table for a name below `parent`.
+hlist_bl_head *in_lookup_hash(const dentry *parent, u32 hash);
+/// Announces that a dentry of `dir` is about to move from the in-lookup table to the hash, and
+/// returns the count for end_dir_add(). A child's d_lock held.
+unsigned start_dir_add(inode *dir);
+/// The move is over: whoever reads the new count finds the dentry in the hash.
+void end_dir_add(inode *dir, unsigned n);
+/// From in-lookup to busy negative. __d_wake_in_lookup_waiters() must follow before d_lock is
+/// released.
+void __d_lookup_unhash(dentry *dentry) __must_hold(&dentry->d_lock);
+/// Wakes who waits for a dentry that is not in-lookup any more.
+void __d_wake_in_lookup_waiters(dentry *dentry) __must_hold(&dentry->d_lock);
+
+// --- dcache_inode.cc ---
+
+/// The sysctl fs.dentry-negative. Set by dcache_init(), constant after.
+extern bool dentry_negative_policy;
+
+/// Type bits of d_flags for an inode; also notes in i_opflags what it found out.
+unsigned d_flags_for_inode(inode *inode);
+/// d_inode and the type bits of a negative dentry. i_lock and d_lock held, d_seq write section
+/// unless nobody else can see the dentry.
+void __d_set_inode_and_type(dentry *dentry, inode *inode, unsigned type_flags)
+    __must_hold(&inode->i_lock, &dentry->d_lock);
+/// Attaches an inode whole: alias list, d_inode, type, d_seq, LRU count. Dentry negative.
+void __d_instantiate(dentry *dentry, inode *inode) __must_hold(&inode->i_lock, &dentry->d_lock);
+/// Makes a positive dentry negative and gives the inode back. i_lock and d_lock held on entry,
+/// neither on return.
+void dentry_unlink_inode(dentry *dentry) __releases(&dentry->d_lock);
+/// A directory's alias, referenced, or nullptr. i_lock held.
+dentry *__d_find_dir_alias(inode *inode) __must_hold(&inode->i_lock);
+/// Publishes an answer: the body of d_add(). i_lock held when `inode` is given; released, like the
+/// d_lock taken here.
+void __d_add(dentry *dentry, inode *inode, const dentry_operations *ops);
+
+// --- dcache_lru.cc: the only ways on and off a list by d_lru ---
+
+void d_lru_add(dentry *dentry) __must_hold(&dentry->d_lock);
+void d_lru_del(dentry *dentry) __must_hold(&dentry->d_lock);
+void d_shrink_add(dentry *dentry, list_head *list) __must_hold(&dentry->d_lock);
+void d_shrink_del(dentry *dentry) __must_hold(&dentry->d_lock);
+/// Complains unless exactly these of LRU_LIST and SHRINK_LIST are set.
+void d_flag_verify(const dentry *dentry, unsigned flags);
+
+// --- dcache_kill.cc ---
+
+/// Evicts an unused dentry. Entered with d_lock held and no reference of the caller's; the lock is
+/// gone on return, and so may be the memory. Returns the parent, locked and with count 0, when this
+/// was its last reference; else nullptr.
+dentry *dentry_kill(dentry *dentry) __releases(&dentry->d_lock);
+/// dentry_kill() and then its ancestors, as far as they become unused.
+void shrink_kill(dentry *victim) __releases(&victim->d_lock);
+/// Off the list of secondary roots.
+void unlink_secondary_root(dentry *dentry) __must_hold(&dentry->d_lock);
+
+/// A task that waits until a dying dentry is off the tree. On the waiter's stack; linked into
+/// dentry->waiters under d_lock, unlinked by the killer before the completion.
+struct completion_list {
+    completion_list *next;
+    struct completion completion;
+};
+/// Registers the caller's completion. False when the dentry is off the tree already.
+bool d_add_waiter(dentry *dentry, completion_list *waiter) __must_hold(&dentry->d_lock);
+
+// --- dcache_move.cc ---
+
+/// Shared by d_move(), d_exchange() and d_splice_alias(). rename_lock written by the caller.
+void __d_move(dentry *dentry, struct dentry *target, bool exchange) __must_hold(&rename_lock);
+
+// --- small things ---
+
+inline dentry *dentry_from_alias(hlist_node *node)
+{
+    return node ? container_of(node, dentry, d_alias) : nullptr;
+}
+
+inline dentry *dentry_from_sib(hlist_node *node)
+{
+    return node ? container_of(node, dentry, d_sib) : nullptr;
+}
+
+/// The next dentry on an inode's alias list. i_lock held.
+inline dentry *d_next_alias(dentry *alias)
+{
+    return dentry_from_alias(hlist_next(&alias->d_alias));
+}
+
+inline dentry *d_first_alias(inode *inode)
+{
+    return dentry_from_alias(hlist_first(&inode->i_dentry));
+}
+
+inline dentry *d_first_child(const dentry *dentry)
+{
+    return dentry_from_sib(hlist_first(&dentry->d_children));
+}
+
+inline dentry *d_next_sibling(const dentry *dentry)
+{
+    return dentry_from_sib(hlist_next(&dentry->d_sib));
+}
+
+/// The flags, read under d_lock.
+inline unsigned d_flags_locked(const dentry *dentry)
+{
+    return READ_LOCKED(dentry->d_flags);
+}
+
+/// The count, read under d_lock.
+inline int d_count_locked(const dentry *dentry)
+{
+    return READ_LOCKED(dentry->d_lockref.count);
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

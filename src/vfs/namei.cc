@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// From names to dentries.
+//
+// A component is first looked for in the cache. A miss takes the directory's i_rwsem shared and
+// goes through d_alloc_parallel(): whoever gets a new in-lookup dentry asks the file system,
+// everybody else who wants the name waits for that answer.
+//
+// Reduced: the reference walk only. No RCU walk, mounts, symbolic links or permissions.
+#include "dcsim/vfs/namei.h"
+
+#include <cstring>
+
+#include "dcsim/kernel/bug.h"
+#include "internal.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+// Linux v6.12 fs/namei.c d_revalidate().
+//
+// >0: the cached entry is good; 0: it is stale; negative errno.
+static int d_revalidate(dentry *dentry, struct dentry *parent, const qstr *name, unsigned flags)
+{
+    if (unlikely(READ_ONCE(dentry->d_flags) & DCACHE_OP_REVALIDATE))
+        return dentry->d_op->d_revalidate(d_inode(parent), name, dentry, flags);
+    return 1;
+}
+
+// Linux v6.12 fs/namei.c lookup_dcache().
+//
+// A cached and valid child, referenced; nullptr when the file system must be asked; ERR_PTR.
+static dentry *lookup_dcache(const qstr *name, dentry *dir, unsigned flags)
+{
+    dentry *dentry = d_lookup(dir, name);
+
+    if (dentry) {
+        int error = d_revalidate(dentry, dir, name, flags);
+        if (unlikely(error <= 0)) {
+            if (!error)
+                d_invalidate(dentry);
+            dput(dentry);
+            return ERR_PTR(error);
+        }
+    }
+    return dentry;
+}
+
+// Linux v6.12 fs/namei.c lookup_one_qstr_excl().
+dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags)
+{
+    dentry *dentry = lookup_dcache(name, base, flags);
+    struct dentry *old;
+    inode *dir = d_inode(base);
+
+    if (dentry)
+        return dentry;
+
+    if (unlikely(IS_DEADDIR(dir)))
+        return ERR_PTR(-ENOENT);
+
+    // i_rwsem is held for writing, so nobody else looks anything up in here.
+    dentry = d_alloc(base, name);
+    if (unlikely(!dentry))
+        return ERR_PTR(-ENOMEM);
+
+    vfs_count(FS_LOOKUPS);
+    old = dir->i_op->lookup(dir, dentry, flags);
+    if (unlikely(old)) {
+        dput(dentry);
+        dentry = old;
+    }
+    return dentry;
+}
+
+// Linux v6.12 fs/namei.c __lookup_slow(), with v7.2's d_alloc_parallel().
+dentry *__lookup_slow(const qstr *name, dentry *dir, unsigned flags)
+{
+    dentry *dentry;
+    struct dentry *old;
+    inode *inode = d_inode(dir);
+
+    if (unlikely(IS_DEADDIR(inode)))
+        return ERR_PTR(-ENOENT);
+again:
+    dentry = d_alloc_parallel(dir, name);
+    if (IS_ERR(dentry))
+        return dentry;
+    if (unlikely(!d_in_lookup(dentry))) {
+        int error = d_revalidate(dentry, dir, name, flags);
+        if (unlikely(error <= 0)) {
+            if (!error) {
+                d_invalidate(dentry);
+                dput(dentry);
+                goto again;
+            }
+            dput(dentry);
+            dentry = ERR_PTR(error);
+        }
+    } else {
+        vfs_count(FS_LOOKUPS);
+        old = inode->i_op->lookup(inode, dentry, flags);
+        d_lookup_done(dentry);
+        if (unlikely(old)) {
+            dput(dentry);
+            dentry = old;
+        }
+    }
+    return dentry;
+}
+
+// Linux v6.12 fs/namei.c lookup_slow().
+dentry *lookup_slow(const qstr *name, dentry *dir, unsigned flags)
+{
+    inode *inode = d_inode(dir);
+    dentry *res;
+
+    inode_lock_shared(inode);
+    res = __lookup_slow(name, dir, flags);
+    inode_unlock_shared(inode);
+    return res;
+}
+
+// Linux v6.16 fs/namei.c lookup_noperm_common().
+int lookup_noperm_common(qstr *name, dentry *base)
+{
+    const char *text = reinterpret_cast<const char *>(name->name);
+    u32 length = name->len;
+
+    name->hash = full_name_hash(base, text, length);
+    if (!length || (text[0] == '.' && (length == 1 || (length == 2 && text[1] == '.'))))
+        return -EACCES;
+    if (memchr(text, '/', length) || memchr(text, 0, length))
+        return -EACCES;
+
+    if (READ_ONCE(base->d_flags) & DCACHE_OP_HASH) {
+        int err = base->d_op->d_hash(base, name);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+// Linux v6.16 fs/namei.c lookup_noperm_unlocked().
+dentry *lookup_noperm_unlocked(qstr *name, dentry *base)
+{
+    int err = lookup_noperm_common(name, base);
+    dentry *ret;
+
+    if (err)
+        return ERR_PTR(err);
+    ret = lookup_dcache(name, base, 0);
+    if (!ret)
+        ret = lookup_slow(name, base, 0);
+    return ret;
+}
+
+namespace
+{
+
+/// One step down (or up, for ".."). Consumes the reference on `directory`.
+dentry *walk_one(dentry *directory, const char *name, u32 length)
+{
+    dentry *next;
+
+    if (!d_can_lookup(directory)) {
+        dput(directory);
+        return ERR_PTR(-ENOTDIR);
+    }
+    if (length == 1 && name[0] == '.')
+        return directory;
+    if (length == 2 && name[0] == '.' && name[1] == '.') {
+        next = dget_parent(directory);
+    } else {
+        qstr q = make_qstr(name, length);
+        next = lookup_noperm_unlocked(&q, directory);
+    }
+    dput(directory);
+    if (IS_ERR(next))
+        return next;
+    if (d_is_negative(next)) {
+        dput(next);
+        return ERR_PTR(-ENOENT);
+    }
+    return next;
+}
+
+} // namespace
+
+dentry *lookup_path(dentry *start, const char *path, size_t length)
+{
+    const char *end = path + length;
+    dentry *at;
+
+    if (!length)
+        return ERR_PTR(-ENOENT);
+    if (length >= PATH_MAX_LENGTH)
+        return ERR_PTR(-ENAMETOOLONG);
+    if (memchr(path, 0, length))
+        return ERR_PTR(-EINVAL);
+
+    at = dget(*path == '/' ? start->d_sb->s_root : start);
+    while (path < end) {
+        u32 component;
+
+        if (*path == '/') {
+            path++;
+            continue;
+        }
+        component = hashlen_len(hash_name(at, path, end));
+        at = walk_one(at, path, component);
+        if (IS_ERR(at))
+            return at;
+        path += component;
+    }
+    // "name/" asks for a directory.
+    if (end[-1] == '/' && !d_can_lookup(at)) {
+        dput(at);
+        return ERR_PTR(-ENOTDIR);
+    }
+    return at;
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

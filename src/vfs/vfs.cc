@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Start and end of the VFS.
+#include "dcsim/vfs/vfs.h"
+
+#include "dcsim/kernel/bug.h"
+#include "dcsim/kernel/wait_bit.h"
+#include "internal.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+constexpr unsigned max_in_lookup_shift = 20;
+constexpr unsigned long max_hash_entries = 1ul << 31;
+
+bool running;
+long kmalloc_objects_at_start;
+
+/// Counters that stand for something that exists, and so end at zero.
+constexpr vfs_counter gauges[] = {NR_DENTRY, NR_DENTRY_UNUSED, NR_DENTRY_NEGATIVE, NR_INODES};
+
+} // namespace
+
+// Linux v6.12 mm/mm_init.c alloc_large_system_hash(), the sizing rule.
+void *alloc_large_system_hash(size_t bucket_size, unsigned long entries, unsigned scale,
+                              unsigned *shift)
+{
+    if (!entries)
+        entries = total_memory_bytes() >> scale;
+    *shift = 0;
+    while ((1ul << *shift) < entries)
+        ++*shift;
+    return memory_alloc_zeroed(1ul << *shift, bucket_size);
+}
+
+int vfs_init(const vfs_config &config)
+{
+    int error;
+
+    if (running)
+        return -EBUSY;
+    if (config.in_lookup_shift > max_in_lookup_shift || config.dhash_entries > max_hash_entries ||
+        config.ihash_entries > max_hash_entries || config.dhash_entries == 1)
+        return -EINVAL;
+
+    per_cpu_reset(vfs_counters);
+    kmalloc_objects_at_start = kmalloc_objects();
+    wait_bit_init();
+    mount_init();
+    error = dcache_init(config);
+    if (error)
+        return error;
+    error = inode_init(config);
+    if (error) {
+        vfs_leaks unused = {};
+        dcache_exit(&unused);
+        return error;
+    }
+    running = true;
+    return 0;
+}
+
+vfs_leaks vfs_exit()
+{
+    vfs_leaks leaks = {};
+
+    if (WARN_ON(!running))
+        return leaks;
+    rcu_barrier();
+    for (vfs_counter gauge : gauges)
+        leaks.counters += vfs_counter_value(gauge) != 0;
+    leaks.kmalloc_objects = kmalloc_objects() - kmalloc_objects_at_start;
+    inode_exit(&leaks);
+    dcache_exit(&leaks);
+    running = false;
+    return leaks;
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0-only
+set(CMAKE_BUILD_TYPE Release CACHE STRING "")
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1" CACHE STRING "")

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Options of `dcsim run`: their types, ranges and texts.
+#include "run_command.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <string>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "usage_error.h"
+
+namespace dcsim::cli
+{
+
+namespace
+{
+
+constexpr uint64_t default_files = 10000;
+constexpr double default_seconds = 5;
+constexpr double longest_seconds = 1e6;
+
+template <typename Number>
+Number parse_number(const std::string &text, const std::string &option)
+{
+    Number value = {};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+
+    if (error == std::errc::result_out_of_range)
+        throw usage_error(fmt::format("{} {}: the number is too large", option, text));
+    if (error != std::errc() || end != text.data() + text.size())
+        throw usage_error(fmt::format("{} '{}': not a {}number", option, text,
+                                      std::is_integral_v<Number> ? "whole " : ""));
+    return value;
+}
+
+/// An option with a whole number from `smallest` to `largest`.
+template <typename Number>
+void add_number(CLI::App *command, const char *option, Number &target, int64_t smallest,
+                int64_t largest, const char *type, const std::string &help)
+{
+    command
+        ->add_option_function<std::string>(
+            option,
+            [=, &target](const std::string &text) {
+                const auto value = parse_number<int64_t>(text, option);
+
+                if (value < smallest || value > largest)
+                    throw usage_error(fmt::format("{} {}: must be from {} to {}", option, value,
+                                                  smallest, largest));
+                target = static_cast<Number>(value);
+            },
+            help)
+        ->type_name(type);
+}
+
+void add_seconds(CLI::App *command, double &target)
+{
+    command
+        ->add_option_function<std::string>(
+            "--seconds",
+            [&target](const std::string &text) {
+                target = parse_number<double>(text, "--seconds");
+                // Written so that a NaN is refused as well.
+                if (!(target > 0 && target <= longest_seconds))
+                    throw usage_error(fmt::format(
+                        "--seconds {}: must be above 0 and at most {:.0f}", text, longest_seconds));
+            },
+            fmt::format("run for so long; default {}", default_seconds))
+        ->type_name("S");
+}
+
+std::string run_footer()
+{
+    std::string text = "Mixes:\n";
+
+    for (const named_mix &mix : named_mixes())
+        text += fmt::format("  {:<10}{}\n            {}\n", mix.name, mix.weights, mix.purpose);
+    text += "Kinds of operation:\n"
+            "  cold      make a name uncached and look it up again\n"
+            "  hot       look up a name that is most likely cached\n"
+            "  negative  look up a name that does not exist\n"
+            "  rename    move a name away, back, or exchange two\n"
+            "  pressure  reclaim some hundred unused dentries\n"
+            "Exit codes:\n"
+            "  0 final check passed  1 it failed  2 usage error  70 internal error\n"
+            "  130 interrupted (Ctrl-C: the run stops, reports and is checked; again: at once)\n"
+            "Examples:\n"
+            "  dcsim run --import /usr/include --threads 4 --lookup-delay 50\n"
+            "  dcsim run --files 1000000 --max-dentries 800000 --threads 4 --seconds 10\n"
+            "  dcsim run --mix cold=30,rename=70 --ops 100000 --threads 1 --seed 7 --json\n";
+    return text;
+}
+
+void add_tree_options(CLI::App *command, run_options &options)
+{
+    command
+        ->add_option("--import", options.import_directory,
+                     "fill the file system with the names of this directory tree")
+        ->type_name("DIR");
+    add_number(command, "--files", options.files, 1, 20000000, "N",
+               fmt::format("fill it with N made-up names instead; default {}", default_files));
+    add_number(command, "--lookup-delay", options.lookup_delay_us, 0, 10000000, "US",
+               "each ->lookup() of the run takes so many microseconds; default 0");
+}
+
+void add_library_options(CLI::App *command, run_options &options)
+{
+    add_number(command, "--max-dentries", options.workload.max_dentries, 1, INT64_MAX, "N",
+               "reclaim unused dentries in the background when there are more than N");
+    add_number(command, "--dhash-entries", options.dhash_entries, 2, int64_t{1} << 28, "N",
+               "buckets of the dentry hash, half as many for inodes; default: by memory size");
+    add_number(command, "--in-lookup-shift", options.in_lookup_shift, 0, 20, "K",
+               "2^K buckets of the in-lookup hash; default 10");
+    add_number(command, "--fail-alloc", options.fail_alloc, 1, INT64_MAX, "N",
+               "let the N-th allocation of the run fail");
+}
+
+} // namespace
+
+CLI::App *add_run_command(CLI::App &parser, run_options &options)
+{
+    CLI::App *command =
+        parser.add_subcommand("run", "Many threads on one dcache, measured and checked");
+
+    // One thread alone never waits for another's lookup.
+    options.workload.threads = std::max(2u, std::thread::hardware_concurrency());
+    add_tree_options(command, options);
+    add_number(command, "--threads", options.workload.threads, 1, 1024, "N",
+               fmt::format("threads; default {}", options.workload.threads));
+    add_seconds(command, options.workload.seconds);
+    add_number(command, "--ops", options.workload.operations, 1, INT64_MAX, "N",
+               "run until so many operations are done, over all threads");
+    command
+        ->add_option_function<std::string>(
+            "--mix",
+            [&options](const std::string &text) {
+                options.workload.mix = operation_mix::parse(text);
+            },
+            "a named mix or kind=weight,...; default balanced")
+        ->type_name("MIX");
+    add_number(command, "--seed", options.workload.seed, 0, INT64_MAX, "N",
+               "decides which operations each thread does; default 1");
+    add_library_options(command, options);
+    command->add_flag("--json", options.json, "print the results as JSON");
+    command->footer(run_footer());
+    return command;
+}
+
+void complete_run_options(run_options &options)
+{
+    workload_options &workload = options.workload;
+
+    if (!options.import_directory.empty() && options.files)
+        throw usage_error("--import and --files: a tree is either imported or made up, not both");
+    if (workload.seconds > 0 && workload.operations)
+        throw usage_error("--seconds and --ops: give one of them, it says when the run ends");
+    if (workload.seconds <= 0 && !workload.operations)
+        workload.seconds = default_seconds;
+    if (options.import_directory.empty() && !options.files) {
+        options.files = default_files;
+        options.tree_by_default = true;
+    }
+    workload.memory_may_end = options.fail_alloc != 0;
+}
+
+} // namespace dcsim::cli
