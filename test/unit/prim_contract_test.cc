@@ -3,6 +3,7 @@
 // What prim/contract.h says in words about tasks, reports and memory. The locks, once<> and RCU
 // have test files of their own.
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <memory>
@@ -104,14 +105,14 @@ TEST(Task, NoWakeUpIsLostBetweenTestAndSleep)
     });
 }
 
-volatile sig_atomic_t signals_handled = 0;
+std::atomic<int> signals_handled = 0;
 
 TEST(Task, SignalDoesNotEndASleep)
 {
     struct sigaction action = {};
     struct sigaction before;
 
-    action.sa_handler = [](int) { signals_handled = signals_handled + 1; };
+    action.sa_handler = [](int) { signals_handled.fetch_add(1); };
     sigaction(SIGUSR1, &action, &before);
     blocking_thread thread([] {
         set_current_state(TASK_UNINTERRUPTIBLE);
