@@ -25,7 +25,8 @@ constinit once<bool> failure_delivered(false);
 /// Decides whether this allocation is the armed one. The countdown is touched only while armed.
 bool injected_failure()
 {
-    if (likely(READ_ONCE(allocations_until_failure) <= 0))
+    // A test's hook, not the kernel's: no schedule point.
+    if (likely(READ_LOCKED(allocations_until_failure) <= 0))
         return false;
     if (add_return(&allocations_until_failure, -1) != 0)
         return false;
@@ -54,7 +55,7 @@ kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align)
     if (!cache)
         return nullptr;
     cache->name = name;
-    cache->pool = object_pool_create(size, align);
+    cache->pool = object_pool_create(name, size, align);
     if (!cache->pool) {
         memory_free(cache);
         return nullptr;

@@ -15,7 +15,14 @@
 #include "dcsim/prim/native/spinlock.h"
 #include "dcsim/prim/native/task.h"
 #else
-#error "the model backend is not part of this release; link dcsim::native"
+#include "dcsim/prim/model/lockref_word.h"
+#include "dcsim/prim/model/memory.h"
+#include "dcsim/prim/model/once.h"
+#include "dcsim/prim/model/rcu.h"
+#include "dcsim/prim/model/report.h"
+#include "dcsim/prim/model/rwsem.h"
+#include "dcsim/prim/model/spinlock.h"
+#include "dcsim/prim/model/task.h"
 #endif
 
 #include "dcsim/prim/contract.h"

@@ -68,7 +68,7 @@ struct object_pool {
     char *carve_end __guarded_by(&depot_lock);
 };
 
-object_pool *object_pool_create(size_t size, size_t align)
+object_pool *object_pool_create([[maybe_unused]] const char *name, size_t size, size_t align)
 {
     if (size < sizeof(free_object))
         size = sizeof(free_object);

@@ -20,8 +20,8 @@ namespace dcsim::inline DCSIM_BACKEND
 struct object_pool;
 
 /// Creates a pool of `size`-byte objects, at most 32 KiB, aligned to `align`; nullptr when memory
-/// is short or the size too large.
-object_pool *object_pool_create(size_t size, size_t align);
+/// is short or the size too large. `name` is for reports and outlives the pool.
+object_pool *object_pool_create(const char *name, size_t size, size_t align);
 /// Gives all memory back. Objects still in use become invalid; the caller has counted them.
 void object_pool_destroy(object_pool *pool);
 void *object_pool_alloc(object_pool *pool);

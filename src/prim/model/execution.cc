@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Schedule points, and the loop that carries out one execution.
+//
+// There is no scheduler task: whoever reaches a schedule point asks the search who is next and
+// switches there directly, or simply goes on when it is itself.
+#include "dcsim/prim/model/execution.h"
+
+#include <algorithm>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <unordered_set>
+
+#include "dcsim/prim/model/lock_order.h"
+#include "dcsim/prim/model/rcu.h"
+#include "internal.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+/// Turns of a retry loop with nobody else enabled after which nothing will change any more.
+constexpr uint32_t turns_alone_before_livelock = 200;
+/// Operations within which a task that was woken without need goes back to sleep.
+constexpr uint32_t steps_of_a_wait_loop = 16;
+/// Footprint of one step; the longest in the port is a list splice.
+constexpr size_t footprint_entries = 256;
+
+/// What the search knows of the running execution. Outside the arena: no task depends on it.
+struct search_side {
+    model_program program;
+    scheduler *deciding = nullptr;
+    step_observer *observer = nullptr;
+    task_control *to_settle = nullptr;
+    schedule_record record;
+    violation broken = {};
+    execution_end end = execution_end::finished;
+    bool loaded = false;
+
+    footprint_entry footprint[footprint_entries];
+    size_t footprint_size = 0;
+
+    /// Testing whether a sleeping task's condition holds by now: see conclude_deadlock().
+    task_control *experiment = nullptr;
+    uint32_t experiment_end = 0;
+
+    /// States seen when some task gave way, once an execution has become suspiciously long.
+    std::unordered_set<uint64_t> states;
+};
+search_side search;
+
+execution_state &x = *reinterpret_cast<execution_state *>(arena_address);
+
+task_mask bit(const task_control &task)
+{
+    return 1u << task.id;
+}
+
+// --- Ending an execution ---
+
+[[noreturn]] void end_execution(execution_end end)
+{
+    search.end = end;
+    carrier_leave(x.current, nullptr);
+}
+
+void format_violation(violation_kind kind, const char *format, va_list arguments)
+{
+    search.broken.kind = kind;
+    search.broken.task = x.current->id;
+    search.broken.step = x.step;
+    vsnprintf(search.broken.text, sizeof(search.broken.text), format, arguments);
+}
+
+[[noreturn]] void conclude_deadlock()
+{
+    // Would it have gone on, had somebody woken it? Then the wake-up is what is missing.
+    task_control *sleeper = deadlock_sleeper();
+
+    search.broken.kind = violation_kind::deadlock;
+    search.broken.task = x.current->id;
+    search.broken.step = x.step;
+    describe_deadlock(search.broken.text, sizeof(search.broken.text));
+    if (!sleeper)
+        end_execution(execution_end::violated);
+    search.experiment = sleeper;
+    search.experiment_end = x.step + steps_of_a_wait_loop;
+    search.observer = nullptr;
+    sleeper->state = TASK_RUNNING;
+    carrier_leave(x.current, sleeper);
+}
+
+/// The task that was woken for an experiment has reached its next point.
+void continue_experiment(const task_control &task)
+{
+    const bool asleep = task.pending == operation::sleep && task.state != TASK_RUNNING;
+
+    if (asleep)
+        end_execution(execution_end::violated);
+    if (++x.step < search.experiment_end && (!task.guard || task.guard(task)))
+        return;
+    search.broken.kind = violation_kind::lost_wake_up;
+    search.broken.task = task.id;
+    search.broken.step = x.step;
+    char waits[sizeof(search.broken.text)];
+    memcpy(waits, search.broken.text, sizeof(waits));
+    snprintf(search.broken.text, sizeof(search.broken.text),
+             "%s sleeps although what it waits for is true, and nobody is left to wake it\n%.1200s",
+             task.name, waits);
+    end_execution(execution_end::violated);
+}
+
+// --- Choosing ---
+
+void record_step(task_id task)
+{
+    auto &segments = search.record.segments;
+
+    if (segments.empty() || segments.back().task != task)
+        segments.push_back({task, 1});
+    else
+        segments.back().steps++;
+}
+
+/// Tasks whose announced operation can be carried out, those that gave way included.
+task_mask ready_tasks()
+{
+    task_mask ready = x.runnable;
+
+    for (task_mask left = x.guarded; left; left &= left - 1) {
+        const task_control &task = x.task[__builtin_ctz(left)];
+        if (task.guard(task))
+            ready |= bit(task);
+    }
+    return ready;
+}
+
+/// Leaves out who gave way and saw nobody run since, as long as there is somebody else.
+task_mask without_relaxed(task_mask ready)
+{
+    task_mask patient = 0;
+
+    for (task_mask left = x.relaxed & ready; left; left &= left - 1) {
+        const task_control &task = x.task[__builtin_ctz(left)];
+        if (task.relaxed_at == x.step)
+            patient |= bit(task);
+    }
+    return ready & ~patient ? ready & ~patient : ready;
+}
+
+[[noreturn]] void too_many_steps()
+{
+    violate(violation_kind::no_progress,
+            "%u steps, and the tasks are still not done (no state was seen twice, so it is not "
+            "certain that they never will be)",
+            x.step);
+}
+
+/// Called when a task gives way late in a long execution: the same state a second time, with nobody
+/// but those who ran in between, is a cycle that can go on for ever.
+void look_for_cycle(const task_control &task)
+{
+    uint64_t state = arena_hash() + task.id;
+
+    for (unsigned i = 0; i <= x.tasks; i++)
+        state = (state ^ reinterpret_cast<uintptr_t>(x.task[i].pending_code)) * 0x9e3779b97f4a7c15;
+    if (search.states.insert(state).second)
+        return;
+    violate(violation_kind::livelock,
+            "%s goes round and round: the shared state and the place of every task are what they "
+            "were before",
+            task.name);
+}
+
+/// The tasks of the program are done, and RCU's is not in the middle of a callback.
+bool program_finished()
+{
+    return !((x.runnable | x.guarded) & ((1u << x.tasks) - 1)) &&
+           x.task[x.tasks].pending == operation::grace_period;
+}
+
+/// Who carries out its announced operation next; nullptr when the tasks of the program are done.
+task_control *choose_next(bool current_may_stay)
+{
+    task_mask enabled;
+
+    if (program_finished())
+        return nullptr;
+    if (__builtin_expect(search.experiment != nullptr, false)) {
+        continue_experiment(*search.experiment);
+        return search.experiment;
+    }
+    enabled = ready_tasks();
+    if (x.relaxed)
+        enabled = without_relaxed(enabled);
+    if (__builtin_expect(!enabled, false))
+        conclude_deadlock();
+    if (__builtin_expect(x.step >= x.step_limit, false))
+        too_many_steps();
+
+    task_id next;
+    if (!(enabled & (enabled - 1)) && !x.observing) {
+        next = static_cast<task_id>(__builtin_ctz(enabled));
+    } else {
+        const task_id current = x.current->id;
+        choice situation = {
+            .enabled = enabled,
+            .current = current,
+            .current_may_stay = current_may_stay && (enabled >> current & 1),
+            .step = x.step,
+            .daemons = 1u << x.tasks,
+            .last_step = {search.footprint, search.footprint_size},
+        };
+        next = search.deciding->choose_task(situation);
+        if (next == no_task)
+            end_execution(execution_end::given_up);
+        search.footprint_size = 0;
+    }
+    x.step++;
+    record_step(next);
+    return &x.task[next];
+}
+
+/// The task was chosen: its operation is about to be carried out.
+void begin_step(task_control &task)
+{
+    x.runnable |= bit(task);
+    x.guarded &= ~bit(task);
+    x.relaxed &= ~bit(task);
+    task.guard = nullptr;
+    task.steps++;
+    if (__builtin_expect(x.observing, false))
+        note_access(task.pending_address, task.pending_writes);
+    if (__builtin_expect(search.observer != nullptr, false)) {
+        search.observer->step(task, x.step);
+        search.to_settle = &task;
+    }
+}
+
+void settle_last_step()
+{
+    if (search.to_settle)
+        search.observer->settled(*search.to_settle);
+    search.to_settle = nullptr;
+}
+
+/// Hands over to whoever is next; returns when this task's operation is to be carried out.
+void take_turns(task_control &me)
+{
+    task_control *next = choose_next(me.pending != operation::relax);
+
+    if (next != &me) {
+        carrier_switch(&me, next);
+        x.current = &me;
+    }
+    begin_step(me);
+}
+
+/// Objects in frames that have returned are not for others any more.
+void retire_stack_objects(task_control &me, uintptr_t stack_pointer)
+{
+    while (me.stack_objects && me.stack_object[me.stack_objects - 1] < stack_pointer)
+        *shadow_of(reinterpret_cast<void *>(me.stack_object[--me.stack_objects])) =
+            shadow_dead_stack;
+}
+
+} // namespace
+
+const model_program &loaded_program()
+{
+    return search.program;
+}
+
+void violate(violation_kind kind, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    format_violation(kind, format, arguments);
+    va_end(arguments);
+    end_execution(execution_end::violated);
+}
+
+void note_access(const void *address, bool writes)
+{
+    footprint_entry entry = {address, writes};
+    footprint_entry *end = search.footprint + search.footprint_size;
+
+    if (x.solo || std::find(search.footprint, end, entry) != end)
+        return;
+    if (search.footprint_size == footprint_entries)
+        violate(violation_kind::internal, "one step touched more than %zu shared fields",
+                footprint_entries);
+    search.footprint[search.footprint_size++] = entry;
+}
+
+__attribute__((noinline)) void schedule_point(operation kind, const void *address, bool writes)
+{
+    task_control &me = *x.current;
+
+    if (address && in_arena(address) && *shadow_of(address))
+        report_bad_access(address, __builtin_return_address(0));
+    if (x.solo)
+        return;
+    if (__builtin_expect(search.to_settle != nullptr, false))
+        settle_last_step();
+    if (me.stack_objects)
+        retire_stack_objects(me, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
+    me.pending = kind;
+    me.pending_writes = writes;
+    me.pending_address = address;
+    me.pending_code = __builtin_return_address(0);
+    take_turns(me);
+}
+
+__attribute__((noinline)) void schedule_point_guarded(operation kind, const void *address,
+                                                      bool writes, guard_function guard,
+                                                      const void *context)
+{
+    task_control &me = *x.current;
+
+    if (address && in_arena(address) && *shadow_of(address))
+        report_bad_access(address, __builtin_return_address(0));
+    me.pending = kind;
+    me.pending_writes = writes;
+    me.pending_address = address;
+    me.pending_code = __builtin_return_address(0);
+    me.guard_context = context;
+    if (x.solo) {
+        if (!guard(me))
+            violate(violation_kind::deadlock, "%s waits for %s %s, and nobody else is there",
+                    me.name, operation_name(kind), describe_address(address).c_str());
+        return;
+    }
+    if (__builtin_expect(search.to_settle != nullptr, false))
+        settle_last_step();
+    if (me.stack_objects)
+        retire_stack_objects(me, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
+    me.guard = guard;
+    x.runnable &= ~bit(me);
+    x.guarded |= bit(me);
+    if (!guard(me)) {
+        me.blocked++;
+        if (search.observer)
+            search.observer->blocked(me);
+    }
+    take_turns(me);
+}
+
+void cpu_relax()
+{
+    task_control &me = *x.current;
+
+    if (x.solo)
+        return;
+    const bool alone = !(ready_tasks() & ~bit(me));
+    me.alone = alone ? me.alone + 1 : 0;
+    if (me.alone > turns_alone_before_livelock)
+        violate(violation_kind::livelock,
+                "%s has tried again %u times in a row, nobody else can run, and nothing changes",
+                me.name, me.alone);
+    if (x.step > x.step_limit / 2)
+        look_for_cycle(me);
+    me.relaxed_at = x.step;
+    x.relaxed |= bit(me);
+    schedule_point(operation::relax, nullptr, false);
+}
+
+unsigned choose_value(unsigned count)
+{
+    if (x.solo || count < 2)
+        return 0;
+    unsigned value = search.deciding->choose_value(count);
+    x.values++;
+    search.record.values.push_back(static_cast<uint8_t>(value));
+    return value;
+}
+
+// --- The life of a task ---
+
+void task_ends()
+{
+    task_control &me = *x.current;
+
+    if (x.solo)
+        carrier_leave(&me, nullptr);
+    if (search.to_settle)
+        settle_last_step();
+    if (me.held_locks)
+        violate(violation_kind::lock_held_at_exit, "%s ends and still holds %s (%s)", me.name,
+                describe_address(me.held[me.held_locks - 1].lock).c_str(),
+                lock_class_name(me.held[me.held_locks - 1].lock_class));
+    if (me.atomic_depth)
+        violate(violation_kind::unbalanced_lock, "%s ends inside an RCU read-side section",
+                me.name);
+    me.finished = true;
+    x.runnable &= ~bit(me);
+    me.guard = nullptr;
+    if (search.experiment == &me)
+        search.experiment_end = 0;
+    carrier_leave(&me, choose_next(false));
+}
+
+void task_main(task_control &task)
+{
+    x.current = &task;
+    if (!x.solo)
+        begin_step(task);
+    if (task.id == x.tasks)
+        rcu_task_body();
+    else if (task.id == main_task)
+        (task.pending == operation::start ? search.program.setup : search.program.finally)(
+            search.program.argument);
+    else
+        search.program.task(search.program.argument, task.id);
+    task_ends();
+}
+
+namespace
+{
+
+void prepare_task(task_id number, const char *name)
+{
+    task_control &task = x.task[number];
+
+    task.state = TASK_RUNNING;
+    task.id = number;
+    task.name = name;
+    task.finished = false;
+    task.pending = operation::start;
+    task.pending_writes = false;
+    task.pending_address = nullptr;
+    task.pending_code = nullptr;
+    task.guard = nullptr;
+    task.atomic_depth = 0;
+    task.relaxed_at = 0;
+    task.alone = 0;
+    task.steps = 0;
+    task.blocked = 0;
+    task.held_locks = 0;
+    task.stack_objects = 0;
+    carrier_prepare(task);
+}
+
+/// Runs set-up or clean-up, alone, to its end.
+void run_main_task(operation which)
+{
+    prepare_task(main_task, "main");
+    x.solo = true;
+    x.task[main_task].pending = which;
+    x.current = &x.task[main_task];
+    carrier_switch(nullptr, &x.task[main_task]);
+}
+
+bool rcu_task_ready(const task_control &)
+{
+    return rcu_callback_ready();
+}
+
+void prepare_tasks()
+{
+    const auto tasks = static_cast<task_id>(search.program.task_names.size());
+
+    for (task_id i = 0; i < tasks; i++)
+        prepare_task(i, search.program.task_names[i].c_str());
+    prepare_task(tasks, "rcu");
+    // It never ends: it waits for something to do, from the first moment on.
+    x.task[tasks].guard = rcu_task_ready;
+    x.task[tasks].pending = operation::grace_period;
+    x.tasks = tasks;
+    x.runnable = (1u << tasks) - 1;
+    x.guarded = 1u << tasks;
+    x.relaxed = 0;
+    x.readers = 0;
+    x.step = 0;
+    x.values = 0;
+    x.faults_left = search.program.faults;
+    x.faults_injected = 0;
+    x.next_ticket = 0;
+    x.solo = false;
+    rcu_reset();
+}
+
+} // namespace
+
+bool engine_load(const model_program &program, carrier_kind carrier)
+{
+    arena_map();
+    search.program = program;
+    search.broken = {};
+    search.end = execution_end::finished;
+    memset(&x, 0, sizeof(x));
+    x.tasks = static_cast<uint8_t>(program.task_names.size());
+    lock_order_reset();
+    rcu_reset();
+    carrier_start(carrier);
+    run_main_task(operation::start);
+    search.loaded = search.end == execution_end::finished;
+    arena_snapshot(program.state, program.state_bytes);
+    lock_order_snapshot();
+    return search.loaded;
+}
+
+void engine_unload()
+{
+    carrier_stop();
+    search.loaded = false;
+}
+
+execution_end engine_run(scheduler &scheduler, const run_limits &limits, step_observer *observer)
+{
+    search.deciding = &scheduler;
+    search.observer = observer;
+    search.to_settle = nullptr;
+    search.experiment = nullptr;
+    search.footprint_size = 0;
+    search.record.segments.clear();
+    search.record.values.clear();
+    search.broken.kind = violation_kind::none;
+    search.end = execution_end::finished;
+    if (!search.states.empty())
+        search.states.clear();
+
+    carrier_reset();
+    arena_restore();
+    lock_order_restore();
+    prepare_tasks();
+    x.step_limit = limits.steps;
+    x.observing = scheduler.observes_steps();
+    x.current = &x.task[main_task];
+    carrier_switch(nullptr, choose_next(false));
+    if (search.end == execution_end::finished) {
+        search.observer = nullptr;
+        run_main_task(operation::step);
+    }
+    x.solo = true;
+    return search.end;
+}
+
+const schedule_record &last_schedule()
+{
+    return search.record;
+}
+
+const violation &last_violation()
+{
+    return search.broken;
+}
+
+const char *task_name(task_id task)
+{
+    if (task == main_task)
+        return "main";
+    const auto &names = search.program.task_names;
+    return task < names.size() ? names[task].c_str() : "rcu";
+}
+
+std::string describe_address(const void *address)
+{
+    char text[200];
+
+    if (!address)
+        return "-";
+    if (search.program.describe &&
+        search.program.describe(search.program.argument, address, text, sizeof(text)))
+        return text;
+    if (const allocation *found = in_arena(address) ? arena_find(address) : nullptr) {
+        snprintf(text, sizeof(text), "%s of %s+%td", found->pool, task_name(found->allocated_by),
+                 static_cast<const char *>(address) - static_cast<const char *>(found->object));
+        return text;
+    }
+    snprintf(text, sizeof(text), "%p", address);
+    return text;
+}
+
+const char *operation_name(operation kind)
+{
+    static constexpr const char *names[] = {
+        "start",        "load",          "store",           "exchange",     "wait",
+        "retry",        "lock",          "trylock",         "unlock",       "lock shared",
+        "trylock shared", "unlock shared", "sleep",         "wake",         "rcu_read_lock",
+        "rcu_read_unlock", "call_rcu",   "grace period ends", "synchronize_rcu", "rcu_barrier",
+        "allocate",     "free",          "resched",         "step",
+    };
+    return names[static_cast<unsigned>(kind)];
+}
+
+const char *violation_name(violation_kind kind)
+{
+    static constexpr const char *names[] = {
+        "nothing",       "deadlock",        "lost wake-up",  "livelock",
+        "no progress",   "use after free",  "double free",   "leak",
+        "lock order",    "sleeping in atomic context", "unbalanced lock", "lock held at exit",
+        "warning",       "bug",             "broken invariant", "expectation", "internal error",
+    };
+    return names[static_cast<unsigned>(kind)];
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Held locks and the order of classes.
+//
+// A class together with a subclass is a node. Taking b while a is held adds the edge a -> b; an
+// edge that closes a cycle is a pair of orders that can deadlock. The graph starts anew with every
+// execution, so that a report can be replayed from that execution alone.
+#include "dcsim/prim/model/lock_order.h"
+
+#include <cstring>
+
+#include "internal.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+constexpr unsigned max_nodes = 64;
+constexpr unsigned max_classes = 40;
+
+using node_mask = uint64_t;
+
+struct node_name {
+    uint8_t lock_class;
+    uint8_t subclass;
+
+    bool operator==(const node_name &) const = default;
+};
+
+const char *class_names[max_classes] = {"(no class)"};
+unsigned classes = 1;
+node_name nodes[max_nodes];
+unsigned node_count;
+
+struct order_graph {
+    node_mask after[max_nodes]; ///< taken at some time while this one was held
+    bool changed;
+};
+order_graph now;
+order_graph at_start;
+
+uint8_t node_number(uint8_t lock_class, int subclass)
+{
+    const node_name wanted = {lock_class, static_cast<uint8_t>(subclass)};
+
+    for (unsigned i = 0; i < node_count; i++)
+        if (nodes[i] == wanted)
+            return static_cast<uint8_t>(i);
+    if (node_count == max_nodes)
+        violate(violation_kind::internal, "more than %u classes of locks", max_nodes);
+    nodes[node_count] = wanted;
+    return static_cast<uint8_t>(node_count++);
+}
+
+const char *node_text(uint8_t node)
+{
+    return class_names[nodes[node].lock_class];
+}
+
+/// Whether a chain of orders leads from one node to another.
+bool comes_before(uint8_t from, uint8_t to)
+{
+    node_mask reached = now.after[from];
+    node_mask examined = 0;
+
+    while (node_mask open = reached & ~examined) {
+        const auto node = static_cast<unsigned>(__builtin_ctzll(open));
+        examined |= node_mask{1} << node;
+        reached |= now.after[node];
+    }
+    return reached >> to & 1;
+}
+
+void add_order(const held_lock &outer, uint8_t inner, const void *lock)
+{
+    const uint8_t from = outer.lock_class;
+
+    if (now.after[from] >> inner & 1)
+        return;
+    if (from == inner)
+        violate(violation_kind::lock_order,
+                "%s takes %s while it holds %s, of the same class %s, and nothing says in which "
+                "order the two are taken",
+                current_task().name, describe_address(lock).c_str(),
+                describe_address(outer.lock).c_str(), node_text(inner));
+    if (comes_before(inner, from))
+        violate(violation_kind::lock_order,
+                "%s takes %s (%s) while it holds %s (%s), and somewhere else the order is the other "
+                "way round",
+                current_task().name, describe_address(lock).c_str(), node_text(inner),
+                describe_address(outer.lock).c_str(), node_text(from));
+    now.after[from] |= node_mask{1} << inner;
+    now.changed = true;
+}
+
+} // namespace
+
+uint8_t lock_class_number(const char *name)
+{
+    for (unsigned i = 1; i < classes; i++)
+        if (class_names[i] == name || !strcmp(class_names[i], name))
+            return static_cast<uint8_t>(i);
+    if (classes == max_classes)
+        violate(violation_kind::internal, "more than %u classes of locks", max_classes);
+    class_names[classes] = name;
+    return static_cast<uint8_t>(classes++);
+}
+
+const char *lock_class_name(uint8_t node)
+{
+    return node_text(node);
+}
+
+void lock_check_order(const void *lock, uint8_t lock_class, int subclass, bool shared)
+{
+    task_control &me = current_task();
+
+    if (!me.held_locks)
+        return;
+    const uint8_t node = node_number(lock_class, subclass);
+    for (uint32_t i = 0; i < me.held_locks; i++) {
+        if (me.held[i].lock == lock && !(shared && me.held[i].shared))
+            violate(violation_kind::deadlock, "%s takes %s (%s), which it holds already", me.name,
+                    describe_address(lock).c_str(), node_text(node));
+        add_order(me.held[i], node, lock);
+    }
+}
+
+void lock_taken(const void *lock, uint8_t lock_class, int subclass, bool shared, bool spinning)
+{
+    task_control &me = current_task();
+
+    if (me.held_locks == max_held_locks)
+        violate(violation_kind::internal, "%s holds %u locks", me.name, max_held_locks);
+    me.held[me.held_locks++] = {lock, node_number(lock_class, subclass), shared, spinning};
+}
+
+void lock_released(const void *lock, const char *what)
+{
+    task_control &me = current_task();
+
+    for (uint32_t i = me.held_locks; i-- > 0;)
+        if (me.held[i].lock == lock) {
+            memmove(&me.held[i], &me.held[i + 1], (me.held_locks - i - 1) * sizeof(held_lock));
+            me.held_locks--;
+            return;
+        }
+    violate(violation_kind::unbalanced_lock, "%s unlocks the %s %s, which it does not hold",
+            me.name, what, describe_address(lock).c_str());
+}
+
+void lock_becomes_outer(const void *lock)
+{
+    task_control &me = current_task();
+
+    for (uint32_t i = 0; i < me.held_locks; i++)
+        if (me.held[i].lock == lock)
+            me.held[i].lock_class = node_number(nodes[me.held[i].lock_class].lock_class, 0);
+}
+
+bool lock_held_by_me(const void *lock)
+{
+    const task_control &me = current_task();
+
+    for (uint32_t i = 0; i < me.held_locks; i++)
+        if (me.held[i].lock == lock)
+            return true;
+    return false;
+}
+
+void lock_order_snapshot()
+{
+    now.changed = false;
+    at_start = now;
+}
+
+void lock_order_restore()
+{
+    if (now.changed)
+        now = at_start;
+}
+
+void lock_order_reset()
+{
+    now = {};
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND
