@@ -735,6 +735,26 @@ memfs_node *memfs_add_node(super_block *sb, memfs_node *directory, const char *n
     return node;
 }
 
+int memfs_add_directory_name(super_block *, memfs_node *directory, const char *name, size_t length,
+                             memfs_node *node)
+{
+    const name_key key = {name, length};
+    int error = check_new_name(directory, key, node->mode, nullptr);
+    memfs_name *entry;
+
+    if (error)
+        return error;
+    if (!S_ISDIR_mode(node->mode))
+        return -ENOTDIR;
+    if (find_name(directory, key))
+        return -EEXIST;
+    entry = new_name(key);
+    if (!entry)
+        return -ENOMEM;
+    add_name(directory, entry, node);
+    return 0;
+}
+
 long memfs_node_count(super_block *sb)
 {
     memfs_disk *disk = disk_of(sb);

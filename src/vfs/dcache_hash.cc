@@ -19,13 +19,13 @@ hlist_bl_head *dentry_hashtable;
 unsigned d_hash_bits;
 unsigned d_hash_shift; ///< 32 minus log2 of the table's size: the high bits choose the bucket
 
+} // namespace
+
 // Linux v7.2 fs/dcache.c d_hash().
 hlist_bl_head *d_hash(u32 hash)
 {
     return dentry_hashtable + (static_cast<u64>(hash) >> d_hash_shift);
 }
-
-} // namespace
 
 int dentry_hash_init(unsigned long entries)
 {

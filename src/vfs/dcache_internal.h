@@ -84,6 +84,8 @@ void d_set_d_op(dentry *dentry, const dentry_operations *ops);
 // --- dcache_hash.cc ---
 
 int dentry_hash_init(unsigned long entries);
+/// The chain for a hash value.
+hlist_bl_head *d_hash(u32 hash);
 /// Buckets that are not empty.
 long dentry_hash_exit();
 /// Off its chain, without becoming "unhashed": pprev is stale.

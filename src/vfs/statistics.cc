@@ -13,6 +13,11 @@ long vfs_counter_value(vfs_counter counter)
     return per_cpu_sum(vfs_counters, counter);
 }
 
+long vfs_counter_of_this_task(vfs_counter counter)
+{
+    return READ_LOCKED(vfs_counters.slots[this_counter_slot()].values[counter]);
+}
+
 const char *vfs_counter_name(vfs_counter counter)
 {
     static constexpr std::array<const char *, VFS_COUNTERS> names = {

@@ -10,6 +10,8 @@ enum exit_code : int {
     exit_passed = 0,
     exit_check_failed = 1,
     exit_usage = 2,
+    exit_inconclusive = 3,
+    exit_diverged = 4,
     exit_internal = 70,
     exit_interrupted = 130,
 };

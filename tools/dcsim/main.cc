@@ -13,7 +13,9 @@
 #include <nlohmann/json.hpp>
 
 #include "dcsim/kernel/rcupdate.h"
+#include "dcsim/scenario/scenario.h"
 #include "exit_code.h"
+#include "explore_command.h"
 #include "interruption.h"
 #include "progress.h"
 #include "report.h"
@@ -106,11 +108,15 @@ int main_command(int argc, char **argv)
 {
     CLI::App parser("A userspace simulator of the Linux VFS dcache", "dcsim");
     run_options run;
+    explore_options explore;
+    explore_options replay;
     bool version_json = false;
 
     parser.set_version_flag("--version", version_text(false));
     parser.require_subcommand(1);
     const CLI::App *run_parser = add_run_command(parser, run);
+    const CLI::App *explore_parser = add_explore_command(parser, explore);
+    const CLI::App *replay_parser = add_replay_command(parser, replay);
     CLI::App *version = parser.add_subcommand("version", "Print the version");
     version->add_flag("--json", version_json, "print it as JSON");
     try {
@@ -119,13 +125,21 @@ int main_command(int argc, char **argv)
             complete_run_options(run);
             return run_command(run);
         }
+        if (*explore_parser)
+            return explore_command(explore);
+        if (*replay_parser)
+            return replay_command(replay);
     } catch (const CLI::Success &request) {
         return parser.exit(request);
     } catch (const CLI::ParseError &error) {
         fmt::print(stderr, "{}\n", describe(parser, error));
         return exit_usage;
     } catch (const usage_error &error) {
-        fmt::print(stderr, "dcsim run: {}\n", error.what());
+        fmt::print(stderr, "dcsim {}: {}\n", parser.get_subcommands().front()->get_name(),
+                   error.what());
+        return exit_usage;
+    } catch (const scenario::scenario_error &error) {
+        fmt::print(stderr, "{}\n", error.what());
         return exit_usage;
     }
     return write_output(version_text(version_json)) ? exit_passed : exit_internal;

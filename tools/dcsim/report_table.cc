@@ -189,29 +189,6 @@ void add_verdict(table_text &table, const run_result &result)
 
 } // namespace
 
-std::string grouped(uint64_t number)
-{
-    const std::string digits = fmt::format("{}", number);
-    std::string text;
-
-    for (size_t position = 0; position < digits.size(); ++position) {
-        if (position > 0 && (digits.size() - position) % 3 == 0)
-            text += ',';
-        text += digits[position];
-    }
-    return text;
-}
-
-std::string printable(std::string_view text)
-{
-    std::string clean(text);
-
-    for (char &character : clean)
-        if (static_cast<unsigned char>(character) < 0x20 || character == 0x7f)
-            character = '?';
-    return clean;
-}
-
 std::string report_table(const run_options &options, const run_result &result, bool colour)
 {
     table_text table(colour);

@@ -43,6 +43,11 @@ memfs_node *memfs_root_node(super_block *sb);
 /// link without body, body without link), -ENOTDIR, -ENOMEM.
 memfs_node *memfs_add_node(super_block *sb, memfs_node *directory, const char *name, size_t length,
                            umode_t mode, const char *body);
+/// Gives the directory `node` a second name, as a disk or server shows it while somebody else is
+/// moving the directory: who looks both names up finds one inode. The disk counts no link for it.
+/// Before anybody walks the disk. 0, -EEXIST, -ENAMETOOLONG, -EINVAL, -ENOTDIR, -ENOMEM.
+int memfs_add_directory_name(super_block *sb, memfs_node *directory, const char *name,
+                             size_t length, memfs_node *node);
 /// Nodes on the disk, the root included.
 long memfs_node_count(super_block *sb);
 

@@ -84,6 +84,8 @@ int create_at(dentry *parent, const char *name, size_t length, umode_t mode);
 int mkdir_at(dentry *parent, const char *name, size_t length, umode_t mode);
 int unlink_at(dentry *parent, const char *name, size_t length);
 int rmdir_at(dentry *parent, const char *name, size_t length);
+/// Another name for the file of `old_dentry`.
+int link_at(dentry *old_dentry, dentry *parent, const char *name, size_t length);
 int rename_at(dentry *old_parent, const char *old_name, size_t old_length, dentry *new_parent,
               const char *new_name, size_t new_length, unsigned flags);
 

@@ -31,6 +31,9 @@ enum vfs_counter : unsigned {
 
 /// Value of one counter. A snapshot only when nobody changes anything.
 long vfs_counter_value(vfs_counter counter);
+/// What the calling task has added to a counter since vfs_init(), as long as there are not more
+/// threads than counter slots. Not a schedule point.
+long vfs_counter_of_this_task(vfs_counter counter);
 /// Short name for tables and JSON, e.g. "retry_dir_seq".
 const char *vfs_counter_name(vfs_counter counter);
 

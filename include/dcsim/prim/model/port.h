@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "dcsim/config.h"
 
@@ -17,5 +18,8 @@ struct port_static_data {
 
 /// Everything static that the port this is linked into may change. For model_program::state.
 port_static_data port_state();
+
+/// A hash of the sources that this port, and the primitives under it, were built from.
+uint64_t port_source_hash();
 
 } // namespace dcsim::inline DCSIM_BACKEND

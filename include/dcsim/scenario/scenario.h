@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Scenario files: a tree, tasks with one-line steps, and what must come of it. docs/scenarios.md is
+// the reference for their authors. Here they are plain data, checked and compiled, the same for
+// every backend.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dcsim/scenario/expression.h"
+
+namespace dcsim::scenario
+{
+
+// --- Verbs ------------------------------------------------------------------------------------
+
+enum class verb {
+    walk,
+    lookup,
+    create,
+    mkdir,
+    unlink,
+    rmdir,
+    rename,
+    exchange,
+    link,
+    shrink,
+    shrink_tree,
+    umount,
+    put,
+    drop,
+    invalidate,
+    warm,
+    sync_rcu,
+    await,
+};
+
+/// What a step leaves in the variable it assigns.
+enum class value_kind {
+    none,   ///< nothing: it cannot be assigned
+    dentry, ///< a dentry with a reference, or a negative errno
+    number, ///< 0 or a count, or a negative errno
+};
+
+/// What a verb takes.
+enum class parameter_kind {
+    none,
+    path,           ///< any path
+    name,           ///< a path with a parent: not "/"
+    variable,       ///< one that holds a dentry
+    optional_count, ///< a number, or nothing at all
+    expression,
+};
+
+/// A row of the table of verbs.
+struct verb_description {
+    verb what;
+    const char *name;
+    value_kind value;
+    parameter_kind parameters[2];
+    const char *signature; ///< for people: "d = walk(path)"
+    const char *purpose;   ///< one line
+};
+
+/// Every verb, in the order of the enum.
+std::span<const verb_description> verbs();
+const verb_description &describe(verb what);
+
+// --- A compiled scenario ----------------------------------------------------------------------
+
+/// step::count of shrink() without an argument.
+inline constexpr int64_t everything = -1;
+
+/// One step of a task. Fields its verb does not take keep their defaults.
+struct step {
+    verb what = verb::walk;
+    int result_slot = -1;           ///< index into the task's variables; -1: not assigned
+    int variable_task = setup_task; ///< whose variable it takes: index into tasks, or setup_task
+    int variable_slot = -1;         ///< index into that task's variables; -1: takes none
+    int path = -1;                  ///< index into scenario::paths
+    int second_path = -1;           ///< likewise
+    int64_t count = everything;
+    int expression = -1; ///< index into scenario::awaited
+    std::string text;    ///< as it stands in the file
+    source_position where;
+};
+
+struct variable {
+    std::string name;
+    value_kind kind = value_kind::none;
+};
+
+struct task {
+    std::string name; ///< "setup" for [setup]
+    std::vector<step> steps;
+    std::vector<variable> variables;
+};
+
+enum class file_kind { file, directory, symlink };
+
+/// tree_entry::lookup_failures: every call fails.
+inline constexpr int every_time = -1;
+
+/// A name on the disk.
+struct tree_entry {
+    int path = -1; ///< index into scenario::paths
+    file_kind kind = file_kind::file;
+    std::string target;      ///< body of a symlink
+    int same_as = -1;        ///< index into scenario::tree: a second name of that directory
+    int lookup_error = 0;    ///< negative errno that ->lookup() of this name returns; 0: none
+    int lookup_failures = 0; ///< how many calls fail before it works, or every_time
+    int lookup_points = 0;   ///< extra schedule points inside ->lookup() of this name
+    source_position where;
+};
+
+/// What is expected of the search over a scenario or a variant.
+struct expectation {
+    bool violated = false;
+    std::string words; ///< occur in the report of the rule that breaks; empty: any rule
+};
+
+/// What `explain` and `list` tell about a variant. Its changes are applied by parse_scenario().
+struct variant {
+    struct change {
+        std::string key;  ///< "task.B.do"
+        std::string text; ///< the new value, as TOML
+    };
+
+    std::string name;
+    std::string title;
+    std::vector<change> changes;
+    expectation expect;
+    source_position where;
+};
+
+/// A sentence for a reader who arrives at a function.
+struct note {
+    int task = all_tasks; ///< index into tasks: only when this one arrives
+    std::string function;
+    std::string text;
+    source_position where;
+};
+
+struct scenario {
+    std::string file;         ///< as messages name it
+    std::string variant_name; ///< empty: the file as it is
+    uint64_t hash = 0;        ///< see scenario_hash()
+
+    std::string title;
+    std::vector<std::string> teaches;
+    std::string notes;
+
+    unsigned hash_buckets = 2;
+    unsigned in_lookup_bits = 0;
+    /// Parents before their children, targets of same_as before their second names.
+    std::vector<tree_entry> tree;
+
+    task setup;
+    std::vector<task> tasks;
+
+    unsigned failing_allocations = 0;
+    std::vector<std::string> allowed_warnings;
+
+    std::vector<expression> always;
+    std::vector<expression> never;
+    std::vector<expression> sometimes;
+    std::vector<expression> awaited; ///< of the await() steps
+
+    unsigned preemptions = 2;
+    expectation expect; ///< of the chosen variant; the file itself is expected to hold
+    std::vector<variant> variants;
+    std::vector<note> narration;
+    std::vector<std::string> paths; ///< every path that is mentioned anywhere
+};
+
+// --- Reading ----------------------------------------------------------------------------------
+
+/// Something wrong with a scenario file.
+struct finding {
+    std::string file;
+    source_position where; ///< nowhere, when the file itself is the trouble
+    std::string message;
+    std::string suggestion; ///< what may have been meant, or ""
+
+    /// "file:line:column: message (did you mean 'x'?)"
+    std::string text() const;
+};
+
+/// Everything that is wrong with a scenario file; what() has a line for each finding.
+class scenario_error : public std::runtime_error
+{
+  public:
+    explicit scenario_error(std::vector<finding> findings);
+
+    const std::vector<finding> &findings() const
+    {
+        return findings_;
+    }
+
+  private:
+    std::vector<finding> findings_;
+};
+
+/// Checks a file with all its variants and compiles the chosen one; "" is the file as it is. Throws
+/// scenario_error.
+scenario parse_scenario(std::string_view toml, const std::string &file_name,
+                        const std::string &variant_name = "");
+
+/// Identifies what was explored: FNV-1a, 64 bits, over the bytes of the file, a NUL and the name of
+/// the variant. In hexadecimal it is always 16 digits.
+uint64_t scenario_hash(std::string_view toml, std::string_view variant_name);
+std::string hash_text(uint64_t hash);
+
+/// An expression in words, for people: "the number of ->lookup() calls for /a equals 1".
+std::string in_words(const expression &stated, const scenario &of);
+
+} // namespace dcsim::scenario

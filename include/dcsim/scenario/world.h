@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// A scenario brought to life: its disk, its cache, its tasks' steps, and the facts that its checks
+// look at. Compiled once per backend, like the port it runs on. Everything that the steps change
+// lies in one object from the backend's memory, so that the model can restore it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dcsim/config.h"
+#include "dcsim/scenario/scenario.h"
+#include "dcsim/vfs/vfs.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+struct memfs_node;
+struct world_state;
+
+/// What the world tells whoever runs it. `text` is in words, for people.
+struct world_reports {
+    void *argument = nullptr;
+    /// A check of the scenario does not hold, or something is left at the end. May not return.
+    void (*broken)(void *argument, const char *text) = nullptr;
+    /// Called at rest, after the tasks and before anything is cleaned up. May be nullptr.
+    void (*at_rest)(void *argument) = nullptr;
+    /// Times the calling task had to wait. May be nullptr: then nothing is known.
+    int64_t (*blocked)() = nullptr;
+    /// Allocations that the search let fail. May be nullptr.
+    int64_t (*failed_allocations)() = nullptr;
+};
+
+class scenario_world final : public scenario::fact_source
+{
+  public:
+    /// `scenario` must outlive the world.
+    scenario_world(const scenario::scenario &scenario, const world_reports &reports);
+
+    /// Starts the VFS, fills the disk, runs the steps of [setup]. Alone.
+    void set_up();
+    /// All steps of one task. Each task in its own thread or fiber.
+    void run_task(unsigned task);
+    /// Evaluates the checks, notes the final state, gives everything back and checks that nothing
+    /// is left. Alone.
+    void finish();
+
+    /// How the variables and the names stood when finish() was last called: one line, the same for
+    /// equal outcomes on every backend.
+    const std::string &final_state() const
+    {
+        return final_state_;
+    }
+    /// finish() notes the final state; off by default, because it takes time.
+    void record_final_states(bool wanted)
+    {
+        record_final_states_ = wanted;
+    }
+    /// Times the n-th `sometimes` of the scenario held, over all executions.
+    uint64_t times_reached(size_t n) const
+    {
+        return reached_[n];
+    }
+    /// Step that a task is at, or nullptr before its first and after its last.
+    const scenario::step *current_step(unsigned task) const;
+
+    int64_t fact(const scenario::operand &wanted) const override;
+
+    // Called by the file system it mounted.
+    int before_lookup(inode *dir, dentry *dentry);
+    void released(const dentry *dentry);
+
+    super_block *mounted() const;
+
+  private:
+    struct path_parts;
+
+    const scenario::task &task(int number) const;
+    struct world_variable &variable(int task, int slot) const;
+    memfs_node *fill_entry(size_t number);
+    void fill_disk();
+    void run_step(int task, const scenario::step &step);
+    dentry *walk(int path) const;
+    dentry *walk_parent(int path) const;
+    dentry *look_in_cache(int path) const;
+    int64_t change_tree(const scenario::step &step) const;
+    int64_t rename_path(const scenario::step &step, unsigned flags) const;
+    int64_t link_path(const scenario::step &step) const;
+    void use_variable(const scenario::step &step);
+    int64_t act_on_cache(const scenario::step &step);
+    int64_t unmount();
+    void note_dentry(struct world_variable &into, dentry *dentry, bool keep) const;
+    void put_what_is_held();
+    bool names_path(const dentry *dentry, int path) const;
+    dentry *cached_directory(int path) const;
+    int64_t count_names(int path, bool positive_only) const;
+    int64_t attribute(const scenario::operand &wanted) const;
+    int64_t task_counter(const scenario::operand &wanted) const;
+    void check(const std::vector<scenario::expression> &expressions, bool wanted,
+               const char *rule);
+    void describe_final_state();
+
+    const scenario::scenario &scenario_;
+    world_reports reports_;
+    world_state *state_ = nullptr;
+    std::vector<path_parts> parts_;
+    std::vector<uint64_t> reached_;
+    std::string final_state_;
+    bool record_final_states_ = false;
+
+  public:
+    ~scenario_world() override;
+};
+
+} // namespace dcsim::inline DCSIM_BACKEND

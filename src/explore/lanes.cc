@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// The table of lanes: what each task did, from top to bottom, a column for each.
+//
+// A schedule has some hundred steps, and few of them matter. Shown are the steps on what another
+// task touches as well, with somebody writing; locks, sleeping, waking and RCU; the first step of
+// every turn; and the last steps of all. What is left out in between is counted.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "dcsim/explore/trace.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+constexpr unsigned narrowest_column = 24;
+constexpr size_t last_steps_always_shown = 4;
+constexpr size_t first_rows_kept = 8;
+
+struct row {
+    std::string number;
+    task_id task = no_task; ///< no_task: a line across
+    std::string text;
+};
+
+/// Addresses that several tasks touch and somebody writes to.
+std::set<const void *> shared_addresses(const trace &trace)
+{
+    std::map<const void *, task_mask> users;
+    std::set<const void *> written;
+    std::set<const void *> shared;
+
+    for (const trace_step &step : trace.steps) {
+        users[step.address] |= 1u << step.task;
+        if (step.writes)
+            written.insert(step.address);
+    }
+    for (const auto &[address, tasks] : users)
+        if (address && (tasks & (tasks - 1)) && written.contains(address))
+            shared.insert(address);
+    return shared;
+}
+
+bool always_of_interest(const trace_step &step)
+{
+    switch (step.kind) {
+    case operation::wait:
+    case operation::sleep:
+    case operation::wake:
+    case operation::grace_period:
+    case operation::synchronize:
+    case operation::barrier:
+    case operation::relax:
+        return true;
+    default:
+        return step.waited;
+    }
+}
+
+std::string verb_of(const trace_step &step)
+{
+    std::string text = operation_name(step.kind);
+
+    if (step.kind == operation::load || step.kind == operation::store ||
+        step.kind == operation::exchange)
+        text = step.kind == operation::load ? "read" : "write";
+    return step.waited ? "waited, then " + text : text;
+}
+
+std::string describe_step(const trace_step &step)
+{
+    const code_place &place = step.place();
+    std::string text = place.function;
+
+    if (!text.empty())
+        text += ": ";
+    text += verb_of(step);
+    if (!step.object.empty())
+        text += " " + step.object;
+    if (step.writes && !step.after.empty() && step.before != step.after)
+        text += ": " + step.before + " -> " + step.after;
+    else if (!step.before.empty())
+        text += " = " + step.before;
+    return text;
+}
+
+std::vector<row> make_rows(const trace &trace, bool all_steps)
+{
+    const std::set<const void *> shared = shared_addresses(trace);
+    std::vector<row> rows;
+    std::map<task_id, std::string> at;
+    size_t skipped = 0;
+    task_id before = no_task;
+
+    for (size_t i = 0; i < trace.steps.size(); i++) {
+        const trace_step &step = trace.steps[i];
+        const bool turn_begins = step.task != before;
+        const bool wanted = all_steps || turn_begins || always_of_interest(step) ||
+                            shared.contains(step.address) ||
+                            i + last_steps_always_shown >= trace.steps.size();
+
+        if (turn_begins && step.preempted)
+            rows.push_back({"", no_task, trace.task_names[before] + " is preempted"});
+        if (!step.scenario_step.empty() && at[step.task] != step.scenario_step) {
+            at[step.task] = step.scenario_step;
+            rows.push_back({"", step.task, "> " + step.scenario_step});
+        }
+        before = step.task;
+        if (!wanted) {
+            skipped++;
+            continue;
+        }
+        if (skipped)
+            rows.push_back({"", step.task, "... " + std::to_string(skipped) + " more"});
+        skipped = 0;
+        rows.push_back({std::to_string(step.number), step.task, describe_step(step)});
+    }
+    return rows;
+}
+
+/// Breaks a text into lines of at most `width`, at blanks where there are some.
+std::vector<std::string> wrap(const std::string &text, size_t width)
+{
+    std::vector<std::string> lines;
+    size_t begin = 0;
+
+    while (text.size() - begin > width) {
+        size_t end = text.rfind(' ', begin + width);
+        if (end == std::string::npos || end <= begin)
+            end = begin + width;
+        lines.push_back(text.substr(begin, end - begin));
+        begin = end + (end < text.size() && text[end] == ' ');
+    }
+    lines.push_back(text.substr(begin));
+    return lines;
+}
+
+std::string padded(const std::string &text, size_t width)
+{
+    return text.size() < width ? text + std::string(width - text.size(), ' ') : text;
+}
+
+class table
+{
+  public:
+    table(const trace &trace, const lanes_options &options) : options_(options)
+    {
+        const size_t tasks = trace.task_names.size();
+        used_.resize(tasks);
+        for (const trace_step &step : trace.steps)
+            used_[step.task] = true;
+        const auto columns =
+            static_cast<unsigned>(std::count(used_.begin(), used_.end(), true));
+        width_ = std::max(narrowest_column,
+                          columns ? (options.width - number_width) / columns - 2 : 0u);
+        heading(trace);
+    }
+
+    void add(const row &row)
+    {
+        if (row.task == no_task) {
+            text_ += padded("", number_width) + "-- " + row.text + " --\n";
+            return;
+        }
+        std::string number = row.number;
+        for (const std::string &line : wrap(row.text, width_)) {
+            std::string out = padded(number, number_width);
+            for (size_t task = 0; task < used_.size(); task++)
+                if (used_[task])
+                    out += padded(task == row.task ? line : "", width_ + 2);
+            out.erase(out.find_last_not_of(' ') + 1);
+            text_ += out + "\n";
+            number.clear();
+        }
+    }
+
+    std::string take()
+    {
+        return std::move(text_);
+    }
+
+  private:
+    static constexpr unsigned number_width = 6;
+
+    void heading(const trace &trace)
+    {
+        std::string names = padded("step", number_width);
+        std::string line = std::string(number_width - 1, '-') + " ";
+
+        for (size_t task = 0; task < used_.size(); task++)
+            if (used_[task]) {
+                names += padded(trace.task_names[task], width_ + 2);
+                line += std::string(width_, '-') + "  ";
+            }
+        names.erase(names.find_last_not_of(' ') + 1);
+        line.erase(line.find_last_not_of(' ') + 1);
+        text_ = names + "\n" + line + "\n";
+    }
+
+    lanes_options options_;
+    std::vector<bool> used_;
+    unsigned width_ = 0;
+    std::string text_;
+};
+
+} // namespace
+
+std::string format_lanes(const trace &trace, const lanes_options &options)
+{
+    std::vector<row> rows = make_rows(trace, options.all_steps);
+    table table(trace, options);
+
+    if (options.most_rows && rows.size() > options.most_rows) {
+        const size_t left_out = rows.size() - options.most_rows;
+        rows.erase(rows.begin() + first_rows_kept,
+                   rows.begin() + static_cast<ptrdiff_t>(first_rows_kept + left_out));
+        rows.insert(rows.begin() + first_rows_kept,
+                    {"", no_task, std::to_string(left_out) + " rows left out, --full shows them"});
+    }
+    for (const row &row : rows)
+        table.add(row);
+    return table.take();
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

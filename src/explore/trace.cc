@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Recording a trace.
+#include "dcsim/explore/trace.h"
+
+#include "symbols.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+class recorder final : public step_observer
+{
+  public:
+    recorder(const model_program &program, trace &trace,
+             std::string (*scenario_step)(void *argument, task_id task))
+        : program_(program), trace_(trace), scenario_step_(scenario_step)
+    {
+    }
+
+    void step(const task_control &task, uint32_t number) override
+    {
+        trace_step step;
+
+        step.number = number;
+        step.task = task.id;
+        step.kind = task.pending;
+        step.address = task.pending_address;
+        step.writes = task.pending_writes;
+        step.waited = waiting_ >> task.id & 1;
+        step.preempted = !trace_.steps.empty() && trace_.steps.back().task != task.id &&
+                         could_go_on(trace_.steps.back().task);
+        if (task.pending_address) {
+            step.object = name_of(task.pending_address);
+            step.before = value_at(task.pending_address);
+        }
+        step.calls = current_calls();
+        if (scenario_step_ && task.id + 1u < trace_.task_names.size())
+            step.scenario_step = scenario_step_(program_.argument, task.id);
+        waiting_ &= ~(1u << task.id);
+        trace_.steps.push_back(std::move(step));
+    }
+
+    void blocked(const task_control &task) override
+    {
+        waiting_ |= 1u << task.id;
+    }
+
+    void settled(const task_control &) override
+    {
+        trace_step &last = trace_.steps.back();
+        if (last.address)
+            last.after = value_at(last.address);
+    }
+
+  private:
+    bool could_go_on(task_id task) const
+    {
+        const execution_state &x = execution();
+        return !x.task[task].finished && (x.runnable >> task & 1) &&
+               x.task[task].pending != operation::relax;
+    }
+
+    std::string name_of(const void *address) const
+    {
+        if (in_arena(address))
+            return describe_address(address);
+        std::string name = describe_address(address);
+        if (name.starts_with("0x"))
+            if (std::string variable = variable_at(address); !variable.empty())
+                return variable;
+        return name;
+    }
+
+    std::string value_at(const void *address) const
+    {
+        char text[160];
+
+        if (in_arena(address) && *shadow_of(address))
+            return "";
+        if (program_.describe_value &&
+            program_.describe_value(program_.argument, address, text, sizeof(text)))
+            return text;
+        return "";
+    }
+
+    const model_program &program_;
+    trace &trace_;
+    std::string (*scenario_step_)(void *argument, task_id task);
+    task_mask waiting_ = 0;
+};
+
+} // namespace
+
+const code_place &trace_step::place() const
+{
+    static const code_place nowhere;
+
+    for (const code_place &call : calls)
+        if (call.port)
+            return call;
+    return calls.empty() ? nowhere : calls.front();
+}
+
+trace record_trace(const model_program &program, const schedule_record &schedule,
+                   carrier_kind carrier, const run_limits &limits,
+                   std::string (*scenario_step)(void *argument, task_id task),
+                   replay_result *replay)
+{
+    trace trace;
+    recorder recorder(program, trace, scenario_step);
+
+    trace.task_names = program.task_names;
+    trace.task_names.push_back("rcu");
+    if (!engine_load(program, carrier)) {
+        trace.violated = true;
+        trace.broken = last_violation();
+        replay->end = execution_end::violated;
+        replay->broken = trace.broken;
+    } else {
+        *replay = replay_schedule(schedule, true, limits, &recorder);
+        trace.violated = replay->end == execution_end::violated;
+        trace.broken = replay->broken;
+    }
+    engine_unload();
+    return trace;
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// step: [name "="] verb "(" arguments ")".
+#include "step_parser.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "dcsim/scenario/suggestion.h"
+
+namespace dcsim::scenario
+{
+
+namespace
+{
+
+constexpr std::string_view reserved_words[] = {"true", "false", "in", "setup"};
+
+void check_variable_name(const token &name)
+{
+    const auto is_letter = [](char letter) { return letter >= 'a' && letter <= 'z'; };
+    const bool plain = std::ranges::all_of(name.text, [&](char letter) {
+        return is_letter(letter) || letter == '_' || (letter >= '0' && letter <= '9');
+    });
+
+    if (!plain || !is_letter(name.text.front()))
+        throw syntax_problem{name.offset, quoted(name) + " is no name for a variable: small "
+                                                         "letters, digits and '_', a letter first"};
+    if (std::ranges::find(reserved_words, name.text) != std::end(reserved_words))
+        throw syntax_problem{name.offset, quoted(name) + " cannot be the name of a variable"};
+}
+
+const verb_description *find_verb(const token &word)
+{
+    const auto found = std::ranges::find(verbs(), word.text, &verb_description::name);
+
+    if (found != verbs().end())
+        return &*found;
+    std::vector<std::string> names;
+    std::ranges::transform(verbs(), std::back_inserter(names), &verb_description::name);
+    throw syntax_problem{word.offset, "there is no verb " + quoted(word),
+                         nearest_name(word.text, names)};
+}
+
+token expect_word(token_stream &tokens, const char *what)
+{
+    const token found = tokens.take();
+
+    if (found.what != token::kind::word)
+        throw syntax_problem{found.offset,
+                             std::string("expected ") + what + ", found " + quoted(found)};
+    return found;
+}
+
+std::string signature(const step_head &head)
+{
+    return std::string(": ") + head.verb->signature;
+}
+
+/// An argument of another kind than the verb takes.
+[[noreturn]] void wrong_argument(const step_head &head, const token &found, const char *wanted)
+{
+    throw syntax_problem{found.offset, std::string(head.verb->name) + "() takes " + wanted +
+                                           " here, found " + quoted(found) + signature(head)};
+}
+
+int64_t count(const step_head &head, const token &found)
+{
+    int64_t value = 0;
+    const char *end = found.text.data() + found.text.size();
+
+    if (found.what != token::kind::number)
+        wrong_argument(head, found, "a number");
+    if (const auto [stop, error] = std::from_chars(found.text.data(), end, value);
+        error != std::errc() || stop != end || value < 1)
+        throw syntax_problem{found.offset, quoted(found) + " is no count: a whole number from 1"};
+    return value;
+}
+
+/// Does it need the file system, and not just a dentry that somebody still has?
+bool needs_mount(const verb_description &what)
+{
+    return what.what == verb::shrink || what.what == verb::umount ||
+           what.parameters[0] == parameter_kind::path || what.parameters[0] == parameter_kind::name;
+}
+
+} // namespace
+
+void parse_head(token_stream &tokens, step_head &head)
+{
+    token word = expect_word(tokens, "a verb");
+
+    if (tokens.accept("=")) {
+        check_variable_name(word);
+        head.target = word;
+        word = expect_word(tokens, "a verb after '='");
+    }
+    const verb_description *verb = find_verb(word);
+    if (head.target && verb->value == value_kind::none)
+        throw syntax_problem{head.target->offset,
+                             std::string(verb->name) + "() returns nothing that could be assigned"};
+    tokens.expect("(", std::string("'") + verb->name + "'");
+    head.verb_word = word;
+    head.verb = verb;
+}
+
+variable_place task_progress::find_variable(token_stream &tokens, const token &first) const
+{
+    if (tokens.peek().is(".")) {
+        const int task = names_.task_index(first);
+
+        if (task != setup_task && task != task_)
+            throw syntax_problem{first.offset, "the variables of another task are its own; only "
+                                               "those of setup are shared"};
+        tokens.take();
+        return names_.find_variable(task, expect_word(tokens, "a variable"));
+    }
+    try {
+        return names_.find_variable(task_, first);
+    } catch (syntax_problem &problem) {
+        const std::string owner = names_.owner_of(first.text);
+
+        if (owner.starts_with("setup."))
+            problem.suggestion = owner;
+        throw;
+    }
+}
+
+void task_progress::parse_variable(token_stream &tokens, const step_head &head, step &parsed)
+{
+    const token first = tokens.take();
+    if (first.what != token::kind::word)
+        wrong_argument(head, first, "a variable");
+    const variable_place place = find_variable(tokens, first);
+    const std::string name = names_.variable_at(place).name;
+    const auto same = [place](const variable_place &other) {
+        return other.task == place.task && other.slot == place.slot;
+    };
+
+    if (place.task == task_ && place.slot >= assigned_)
+        throw syntax_problem{first.offset, "'" + name + "' is assigned by a later step only"};
+    if (names_.variable_at(place).kind == value_kind::number)
+        throw syntax_problem{first.offset, "'" + name + "' is a number, " + head.verb->name +
+                                               "() takes a dentry"};
+    if (std::ranges::any_of(put_, same))
+        throw syntax_problem{first.offset, "'" + name +
+                                               "' is used after put(): its reference is "
+                                               "gone"};
+    const bool put = head.verb->what == verb::put;
+    if (put)
+        put_.push_back(place);
+    if (place.task == setup_task)
+        last_shared_use_ = {place.slot, first.offset, put};
+    parsed.variable_task = place.task;
+    parsed.variable_slot = place.slot;
+}
+
+void task_progress::parse_argument(token_stream &tokens, const step_head &head, parameter_kind kind,
+                                   step &parsed, std::vector<expression> &awaited,
+                                   std::vector<asked_path> &asked)
+{
+    if (kind == parameter_kind::variable)
+        return parse_variable(tokens, head, parsed);
+    if (kind == parameter_kind::expression) {
+        awaited.push_back(parse_expression(tokens, names_, {task_, assigned_}, asked));
+        parsed.expression = static_cast<int>(awaited.size()) - 1;
+        return;
+    }
+    const token found = tokens.take();
+    if (kind == parameter_kind::optional_count) {
+        parsed.count = count(head, found);
+        return;
+    }
+    if (found.what != token::kind::text)
+        wrong_argument(head, found, "a quoted path");
+    if (kind == parameter_kind::name && found.text == "/")
+        throw syntax_problem{found.offset, std::string(head.verb->name) +
+                                               "() needs a name in a directory: '/' has none"};
+    (parsed.path < 0 ? parsed.path : parsed.second_path) = names_.path(found);
+}
+
+void task_progress::check_order(const step_head &head) const
+{
+    if (unmounted_ && needs_mount(*head.verb))
+        throw syntax_problem{head.verb_word.offset, std::string(head.verb->name) +
+                                                        "() after umount(): there is no file "
+                                                        "system any more"};
+    if (task_ != setup_task)
+        return;
+    if (head.verb->what == verb::await)
+        throw syntax_problem{head.verb_word.offset, "setup runs alone: what await() waits for "
+                                                    "would never come"};
+    if (head.verb->what == verb::umount)
+        throw syntax_problem{head.verb_word.offset, "umount() in [setup] leaves the tasks without "
+                                                    "a file system"};
+}
+
+step task_progress::parse_arguments(token_stream &tokens, const step_head &head,
+                                    std::vector<expression> &awaited,
+                                    std::vector<asked_path> &asked)
+{
+    step parsed;
+
+    last_shared_use_.reset();
+    parsed.what = head.verb->what;
+    check_order(head);
+    unmounted_ |= head.verb->what == verb::umount;
+    for (int index = 0; index < 2; ++index) {
+        const parameter_kind kind = head.verb->parameters[index];
+        const bool missing = tokens.peek().is(")");
+
+        if (kind == parameter_kind::none || (missing && kind == parameter_kind::optional_count))
+            break;
+        if (missing)
+            throw syntax_problem{tokens.peek().offset, "an argument is missing" + signature(head)};
+        if (index > 0 && !tokens.accept(","))
+            throw syntax_problem{tokens.peek().offset,
+                                 "expected ',', found " + quoted(tokens.peek()) + signature(head)};
+        parse_argument(tokens, head, kind, parsed, awaited, asked);
+    }
+    const token closing = tokens.take();
+    if (closing.is(","))
+        throw syntax_problem{closing.offset, "too many arguments" + signature(head)};
+    if (!closing.is(")"))
+        throw syntax_problem{closing.offset,
+                             "expected ')', found " + quoted(closing) + signature(head)};
+    if (const token rest = tokens.peek(); rest.what != token::kind::end)
+        throw syntax_problem{rest.offset, "a step is one call: " + quoted(rest) +
+                                              " is too much; write a step of its own"};
+    return parsed;
+}
+
+} // namespace dcsim::scenario

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// The table of verbs: what a step can do, what it takes and what it returns.
+#include <array>
+
+#include "dcsim/scenario/scenario.h"
+
+namespace dcsim::scenario
+{
+
+namespace
+{
+
+constexpr auto none = parameter_kind::none;
+constexpr auto path = parameter_kind::path;
+constexpr auto name = parameter_kind::name;
+constexpr auto variable = parameter_kind::variable;
+constexpr auto optional_count = parameter_kind::optional_count;
+constexpr auto expression = parameter_kind::expression;
+
+constexpr value_kind nothing = value_kind::none;
+constexpr value_kind a_dentry = value_kind::dentry;
+constexpr value_kind a_number = value_kind::number;
+
+constexpr auto table = std::to_array<verb_description>({
+    {verb::walk,
+     "walk",
+     a_dentry,
+     {path, none},
+     "d = walk(path)",
+     "look a path up, asking the file system for what is not cached; takes a reference"},
+    {verb::lookup,
+     "lookup",
+     a_dentry,
+     {path, none},
+     "d = lookup(path)",
+     "look a path up in the cache only, without ->lookup(); takes a reference"},
+    {verb::create, "create", a_number, {name, none}, "r = create(path)", "make a regular file"},
+    {verb::mkdir, "mkdir", a_number, {name, none}, "r = mkdir(path)", "make a directory"},
+    {verb::unlink,
+     "unlink",
+     a_number,
+     {name, none},
+     "r = unlink(path)",
+     "remove the name of a file"},
+    {verb::rmdir, "rmdir", a_number, {name, none}, "r = rmdir(path)", "remove an empty directory"},
+    {verb::rename,
+     "rename",
+     a_number,
+     {name, name},
+     "r = rename(path, path)",
+     "move a name; what had the new name is gone"},
+    {verb::exchange,
+     "exchange",
+     a_number,
+     {name, name},
+     "r = exchange(path, path)",
+     "let two names trade places"},
+    {verb::link,
+     "link",
+     a_number,
+     {name, name},
+     "r = link(path, path)",
+     "give a file a second name"},
+    {verb::shrink,
+     "shrink",
+     a_number,
+     {optional_count, none},
+     "n = shrink(), shrink(count)",
+     "reclaim unused dentries, least recently used first: all, or so many at most"},
+    {verb::shrink_tree,
+     "shrink_tree",
+     a_number,
+     {path, none},
+     "n = shrink_tree(path)",
+     "reclaim the unused dentries below a directory"},
+    {verb::umount,
+     "umount",
+     a_number,
+     {none, none},
+     "r = umount()",
+     "unmount the file system; for its last user"},
+    {verb::put, "put", nothing, {variable, none}, "put(d)", "give the reference back (dput)"},
+    {verb::drop,
+     "drop",
+     nothing,
+     {variable, none},
+     "drop(d)",
+     "unhash the dentry (d_drop): the next walk asks the file system again"},
+    {verb::invalidate,
+     "invalidate",
+     nothing,
+     {variable, none},
+     "invalidate(d)",
+     "unhash the dentry and get rid of what is below it (d_invalidate)"},
+    {verb::warm,
+     "warm",
+     nothing,
+     {path, none},
+     "warm(path)",
+     "walk and give the reference back: from now on it is cached"},
+    {verb::sync_rcu,
+     "sync_rcu",
+     nothing,
+     {none, none},
+     "sync_rcu()",
+     "wait for every RCU reader of this moment (synchronize_rcu)"},
+    {verb::await,
+     "await",
+     nothing,
+     {expression, none},
+     "await(expression)",
+     "wait until the expression holds"},
+});
+
+static_assert(table[static_cast<size_t>(verb::await)].what == verb::await);
+
+} // namespace
+
+std::span<const verb_description> verbs()
+{
+    return table;
+}
+
+const verb_description &describe(verb what)
+{
+    return table[static_cast<size_t>(what)];
+}
+
+} // namespace dcsim::scenario

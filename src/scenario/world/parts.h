@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// A path of a scenario, taken apart once.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dcsim/scenario/world.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+struct scenario_world::path_parts {
+    explicit path_parts(const std::string &whole) : path(whole)
+    {
+        const size_t slash = path.find_last_of('/');
+
+        parent = slash ? path.substr(0, slash) : "/";
+        name = path.substr(slash + 1);
+    }
+
+    std::string path;
+    std::string parent; ///< as in the scenario's list of paths
+    std::string name;   ///< last component; empty for "/"
+};
+
+} // namespace dcsim::inline DCSIM_BACKEND

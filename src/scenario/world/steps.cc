@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// The verbs of a scenario, carried out.
+#include <cstring>
+
+#include "dcsim/kernel/err.h"
+#include "dcsim/vfs/namei.h"
+#include "parts.h"
+#include "state.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+using scenario::verb;
+
+namespace
+{
+
+constexpr unsigned long a_whole_cache = 1ul << 30;
+
+bool same_text(const dentry *dentry, const std::string &name)
+{
+    return dentry->d_name.len() == name.size() &&
+           !memcmp(READ_LOCKED(dentry->d_name.name), name.data(), name.size());
+}
+
+} // namespace
+
+// --- Finding things ---
+
+dentry *scenario_world::walk(int path) const
+{
+    const std::string &text = parts_[static_cast<size_t>(path)].path;
+
+    return lookup_path(state_->sb->s_root, text.data(), text.size());
+}
+
+/// The directory that a path's last component is in, referenced, or ERR_PTR.
+dentry *scenario_world::walk_parent(int path) const
+{
+    const std::string &text = parts_[static_cast<size_t>(path)].parent;
+
+    if (text == "/")
+        return dget(state_->sb->s_root);
+    return lookup_path(state_->sb->s_root, text.data(), text.size());
+}
+
+/// What the cache alone knows of a path: a reference, or ERR_PTR(-ENOENT).
+dentry *scenario_world::look_in_cache(int path) const
+{
+    const std::string &name = parts_[static_cast<size_t>(path)].name;
+    dentry *parent = walk_parent(path);
+    dentry *found;
+
+    if (IS_ERR(parent))
+        return parent;
+    qstr q = make_qstr(name.data(), static_cast<u32>(name.size()));
+    lookup_noperm_common(&q, parent);
+    found = d_lookup(parent, &q);
+    dput(parent);
+    return found ? found : ERR_PTR(-ENOENT);
+}
+
+/// Is this the dentry of the path, by name and parents? Names and parents must be stable.
+bool scenario_world::names_path(const dentry *dentry, int path) const
+{
+    const path_parts &parts = parts_[static_cast<size_t>(path)];
+    const auto *parent = READ_LOCKED(dentry->d_parent);
+
+    if (!same_text(dentry, parts.name))
+        return false;
+    if (parts.parent == "/")
+        return READ_LOCKED(parent->d_parent) == parent;
+    for (size_t i = 0; i < parts_.size(); i++)
+        if (parts_[i].path == parts.parent)
+            return READ_LOCKED(parent->d_parent) != parent &&
+                   names_path(parent, static_cast<int>(i));
+    return false;
+}
+
+// --- Steps ---
+
+void scenario_world::run_task(unsigned number)
+{
+    const scenario::task &what = scenario_.tasks[number];
+    world_task &progress = state_->tasks[number];
+    const long waits = vfs_counter_of_this_task(LOOKUP_WAITS);
+    static constexpr vfs_counter causes[] = {RETRY_SEQ, RETRY_RENAME_LOCK, RETRY_DIR_SEQ,
+                                             RETRY_DYING, RETRY_MISMATCH};
+    long retries[scenario::retry_causes];
+
+    for (int cause = 0; cause < scenario::retry_causes; cause++)
+        retries[cause] = vfs_counter_of_this_task(causes[cause]);
+    for (size_t i = 0; i < what.steps.size(); i++) {
+        WRITE_LOCKED(progress.step, static_cast<int>(i));
+        run_step(static_cast<int>(number), what.steps[i]);
+        WRITE_LOCKED(progress.waits, vfs_counter_of_this_task(LOOKUP_WAITS) - waits);
+        for (int cause = 0; cause < scenario::retry_causes; cause++)
+            WRITE_LOCKED(progress.retries[cause],
+                         vfs_counter_of_this_task(causes[cause]) - retries[cause]);
+        if (reports_.blocked)
+            WRITE_LOCKED(progress.blocked, reports_.blocked());
+    }
+    WRITE_LOCKED(progress.step, static_cast<int>(what.steps.size()));
+}
+
+const scenario::step *scenario_world::current_step(unsigned number) const
+{
+    const int step = state_ ? READ_LOCKED(state_->tasks[number].step) : -1;
+    const auto &steps = scenario_.tasks[number].steps;
+
+    return step >= 0 && static_cast<size_t>(step) < steps.size()
+               ? &steps[static_cast<size_t>(step)]
+               : nullptr;
+}
+
+void scenario_world::run_step(int owner, const scenario::step &step)
+{
+    int64_t number = 0;
+
+    switch (step.what) {
+    case verb::walk:
+    case verb::warm:
+    case verb::lookup: {
+        dentry *found = step.what == verb::lookup ? look_in_cache(step.path) : walk(step.path);
+
+        if (step.result_slot >= 0)
+            note_dentry(variable(owner, step.result_slot), found, true);
+        else if (!IS_ERR(found))
+            dput(found);
+        return;
+    }
+    case verb::put:
+    case verb::drop:
+    case verb::invalidate:
+        use_variable(step);
+        return;
+    case verb::create:
+    case verb::mkdir:
+    case verb::unlink:
+    case verb::rmdir:
+        number = change_tree(step);
+        break;
+    case verb::rename:
+        number = rename_path(step, 0);
+        break;
+    case verb::exchange:
+        number = rename_path(step, RENAME_EXCHANGE_FLAG);
+        break;
+    case verb::link:
+        number = link_path(step);
+        break;
+    case verb::shrink:
+    case verb::shrink_tree:
+    case verb::umount:
+    case verb::sync_rcu:
+    case verb::await:
+        number = act_on_cache(step);
+        break;
+    }
+    if (step.result_slot >= 0) {
+        world_variable &into = variable(owner, step.result_slot);
+        into.number = number;
+        WRITE_LOCKED(into.assigned, true);
+    }
+}
+
+void scenario_world::note_dentry(world_variable &into, dentry *found, bool keep) const
+{
+    if (IS_ERR(found)) {
+        into.number = PTR_ERR(found);
+    } else {
+        inode *inode = READ_LOCKED(found->d_inode);
+
+        WRITE_LOCKED(into.found, found);
+        into.inode = inode ? static_cast<int64_t>(inode->i_ino) : 0;
+        into.negative = !inode;
+        into.hashed = READ_LOCKED(found->d_hash.pprev) != nullptr;
+        WRITE_LOCKED(into.held, keep);
+    }
+    WRITE_LOCKED(into.assigned, true);
+}
+
+void scenario_world::use_variable(const scenario::step &step)
+{
+    world_variable &target = variable(step.variable_task, step.variable_slot);
+    dentry *dentry = READ_LOCKED(target.found);
+
+    // The step that should have found it failed.
+    if (!dentry)
+        return;
+    switch (step.what) {
+    case verb::put:
+        WRITE_LOCKED(target.held, false);
+        dput(dentry);
+        break;
+    case verb::drop:
+        d_drop(dentry);
+        break;
+    default:
+        d_invalidate(dentry);
+        break;
+    }
+}
+
+int64_t scenario_world::change_tree(const scenario::step &step) const
+{
+    const std::string &name = parts_[static_cast<size_t>(step.path)].name;
+    dentry *parent = walk_parent(step.path);
+    int64_t error;
+
+    if (IS_ERR(parent))
+        return PTR_ERR(parent);
+    switch (step.what) {
+    case verb::create:
+        error = create_at(parent, name.data(), name.size(), 0644);
+        break;
+    case verb::mkdir:
+        error = mkdir_at(parent, name.data(), name.size(), 0755);
+        break;
+    case verb::unlink:
+        error = unlink_at(parent, name.data(), name.size());
+        break;
+    default:
+        error = rmdir_at(parent, name.data(), name.size());
+        break;
+    }
+    dput(parent);
+    return error;
+}
+
+int64_t scenario_world::rename_path(const scenario::step &step, unsigned flags) const
+{
+    const std::string &from = parts_[static_cast<size_t>(step.path)].name;
+    const std::string &to = parts_[static_cast<size_t>(step.second_path)].name;
+    dentry *old_parent = walk_parent(step.path);
+    dentry *new_parent;
+    int64_t error;
+
+    if (IS_ERR(old_parent))
+        return PTR_ERR(old_parent);
+    new_parent = walk_parent(step.second_path);
+    if (IS_ERR(new_parent)) {
+        error = PTR_ERR(new_parent);
+    } else {
+        error = rename_at(old_parent, from.data(), from.size(), new_parent, to.data(), to.size(),
+                          flags);
+        dput(new_parent);
+    }
+    dput(old_parent);
+    return error;
+}
+
+int64_t scenario_world::link_path(const scenario::step &step) const
+{
+    const std::string &name = parts_[static_cast<size_t>(step.second_path)].name;
+    dentry *old = walk(step.path);
+    dentry *parent;
+    int64_t error;
+
+    if (IS_ERR(old))
+        return PTR_ERR(old);
+    parent = walk_parent(step.second_path);
+    if (IS_ERR(parent)) {
+        error = PTR_ERR(parent);
+    } else {
+        error = link_at(old, parent, name.data(), name.size());
+        dput(parent);
+    }
+    dput(old);
+    return error;
+}
+
+int64_t scenario_world::act_on_cache(const scenario::step &step)
+{
+    switch (step.what) {
+    case verb::shrink: {
+        shrink_control sc = {step.count == scenario::everything
+                                 ? a_whole_cache
+                                 : static_cast<unsigned long>(step.count)};
+        return prune_dcache_sb(state_->sb, &sc);
+    }
+    case verb::shrink_tree: {
+        dentry *top = walk(step.path);
+        if (IS_ERR(top))
+            return PTR_ERR(top);
+        shrink_dcache_parent(top);
+        dput(top);
+        return 0;
+    }
+    case verb::umount:
+        return unmount();
+    case verb::sync_rcu:
+        synchronize_rcu();
+        return 0;
+    default: {
+        const scenario::expression &condition =
+            scenario_.awaited[static_cast<size_t>(step.expression)];
+        // What the condition looks at is in many places; the field is only there to wait at.
+        smp_cond_load_acquire(&state_->unmounted,
+                              [&](bool) { return scenario::holds(condition, *this); });
+        return 0;
+    }
+    }
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// The life of a scenario: set-up, checks, clean-up.
+#include "dcsim/scenario/world.h"
+
+#include <cstring>
+
+#include "dcsim/kernel/err.h"
+#include "dcsim/mockfs/memfs.h"
+#include "dcsim/vfs/namei.h"
+#include "parts.h"
+#include "state.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+constexpr umode_t file_mode(scenario::file_kind kind)
+{
+    switch (kind) {
+    case scenario::file_kind::directory:
+        return S_IFDIR_TYPE | 0755;
+    case scenario::file_kind::symlink:
+        return S_IFLNK_TYPE | 0777;
+    case scenario::file_kind::file:
+        break;
+    }
+    return S_IFREG_TYPE | 0644;
+}
+
+int call_before_lookup(void *world, inode *dir, dentry *dentry)
+{
+    return static_cast<scenario_world *>(world)->before_lookup(dir, dentry);
+}
+
+/// d_release has no argument: one world at a time is mounted in a process.
+scenario_world *the_world;
+
+void call_released(dentry *dentry)
+{
+    if (the_world)
+        the_world->released(dentry);
+}
+
+constexpr dentry_operations world_dentry_operations = {.d_release = call_released};
+
+} // namespace
+
+scenario_world::scenario_world(const scenario::scenario &scenario, const world_reports &reports)
+    : scenario_(scenario), reports_(reports), reached_(scenario.sometimes.size())
+{
+    for (const std::string &path : scenario.paths)
+        parts_.emplace_back(path);
+}
+
+scenario_world::~scenario_world()
+{
+    if (the_world == this)
+        the_world = nullptr;
+}
+
+const scenario::task &scenario_world::task(int number) const
+{
+    return number == scenario::setup_task ? scenario_.setup
+                                          : scenario_.tasks[static_cast<size_t>(number)];
+}
+
+world_variable &scenario_world::variable(int owner, int slot) const
+{
+    size_t index = static_cast<size_t>(slot);
+
+    if (owner != scenario::setup_task) {
+        index += scenario_.setup.variables.size();
+        for (int before = 0; before < owner; before++)
+            index += task(before).variables.size();
+    }
+    return state_->variables[index];
+}
+
+super_block *scenario_world::mounted() const
+{
+    return state_ ? state_->sb : nullptr;
+}
+
+void scenario_world::set_up()
+{
+    vfs_config config;
+    memfs_options options;
+
+    the_world = this;
+    state_ = static_cast<world_state *>(memory_alloc_zeroed(1, sizeof(world_state)));
+    for (world_task &one : state_->tasks)
+        WRITE_LOCKED(one.step, -1);
+    config.dhash_entries = scenario_.hash_buckets;
+    config.ihash_entries = scenario_.hash_buckets;
+    config.in_lookup_shift = scenario_.in_lookup_bits;
+    vfs_init(config);
+    options.before_lookup = call_before_lookup;
+    options.before_lookup_argument = this;
+    options.default_dentry_operations = &world_dentry_operations;
+    state_->sb = memfs_mount(options, "scenario");
+    fill_disk();
+    for (const scenario::step &step : scenario_.setup.steps)
+        run_step(scenario::setup_task, step);
+    memset(state_->lookups, 0, sizeof(state_->lookups));
+    state_->all_lookups = 0;
+}
+
+void scenario_world::fill_disk()
+{
+    std::vector<memfs_node *> nodes;
+
+    for (const scenario::tree_entry &entry : scenario_.tree) {
+        const path_parts &path = parts_[static_cast<size_t>(entry.path)];
+        memfs_node *parent = memfs_root_node(state_->sb);
+
+        for (size_t i = 0; i < nodes.size(); i++)
+            if (scenario_.paths[static_cast<size_t>(scenario_.tree[i].path)] == path.parent)
+                parent = nodes[i];
+        if (entry.same_as >= 0) {
+            memfs_node *node = nodes[static_cast<size_t>(entry.same_as)];
+            memfs_add_directory_name(state_->sb, parent, path.name.data(), path.name.size(), node);
+            nodes.push_back(node);
+        } else {
+            nodes.push_back(memfs_add_node(
+                state_->sb, parent, path.name.data(), path.name.size(), file_mode(entry.kind),
+                entry.kind == scenario::file_kind::symlink ? entry.target.c_str() : nullptr));
+        }
+        state_->failures_left[entry.path] = entry.lookup_failures;
+    }
+}
+
+int scenario_world::before_lookup(inode *, dentry *dentry)
+{
+    int error = 0;
+
+    __atomic_fetch_add(&state_->all_lookups, 1, __ATOMIC_RELAXED);
+    for (size_t path = 0; path < parts_.size(); path++) {
+        if (!names_path(dentry, static_cast<int>(path)))
+            continue;
+        __atomic_fetch_add(&state_->lookups[path], 1, __ATOMIC_RELAXED);
+        for (const scenario::tree_entry &entry : scenario_.tree) {
+            if (entry.path != static_cast<int>(path))
+                continue;
+            for (int point = 0; point < entry.lookup_points; point++)
+                cond_resched();
+            int *left = &state_->failures_left[path];
+            if (*left == scenario::every_time ||
+                (*left > 0 && __atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) > 0))
+                error = entry.lookup_error;
+        }
+    }
+    return error;
+}
+
+void scenario_world::released(const dentry *dentry)
+{
+    for (world_variable &one : state_->variables)
+        if (READ_LOCKED(one.found) == dentry)
+            WRITE_LOCKED(one.gone, true);
+}
+
+void scenario_world::check(const std::vector<scenario::expression> &expressions, bool wanted,
+                           const char *rule)
+{
+    for (const scenario::expression &one : expressions) {
+        if (scenario::holds(one, *this) == wanted)
+            continue;
+        const int64_t value = one.left.what == scenario::operand::kind::constant
+                                  ? one.left.constant
+                                  : fact(one.left);
+        char text[400];
+        snprintf(text, sizeof(text), "%s '%s', but the left side is %s%s", rule, one.text.c_str(),
+                 value == scenario::no_fact ? "not known"
+                                            : std::to_string(value).c_str(),
+                 scenario::errno_name(value).empty()
+                     ? ""
+                     : (" (" + scenario::errno_name(value) + ")").c_str());
+        reports_.broken(reports_.argument, text);
+    }
+}
+
+void scenario_world::put_what_is_held()
+{
+    for (world_variable &one : state_->variables)
+        if (READ_LOCKED(one.held)) {
+            WRITE_LOCKED(one.held, false);
+            dput(READ_LOCKED(one.found));
+        }
+}
+
+void scenario_world::finish()
+{
+    check(scenario_.always, true, "always");
+    check(scenario_.never, false, "never");
+    for (size_t i = 0; i < scenario_.sometimes.size(); i++)
+        reached_[i] += scenario::holds(scenario_.sometimes[i], *this);
+    if (record_final_states_)
+        describe_final_state();
+    if (reports_.at_rest)
+        reports_.at_rest(reports_.argument);
+
+    put_what_is_held();
+    if (state_->sb)
+        unmount();
+    const vfs_leaks leaks = vfs_exit();
+    if (!leaks.none()) {
+        char text[200];
+        snprintf(text, sizeof(text),
+                 "left at the end: %ld dentries, %ld inodes, %ld pieces of memory, %ld hash "
+                 "entries; %ld counters are not back at zero",
+                 leaks.dentries, leaks.inodes, leaks.kmalloc_objects, leaks.hash_entries,
+                 leaks.counters);
+        reports_.broken(reports_.argument, text);
+    }
+    memory_free(state_);
+}
+
+int64_t scenario_world::unmount()
+{
+    super_block *sb = state_->sb;
+
+    state_->sb = nullptr;
+    WRITE_LOCKED(state_->unmounted, true);
+    return memfs_unmount(sb);
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

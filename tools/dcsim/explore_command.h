@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// `dcsim explore` and `dcsim replay`: options and execution.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace dcsim::cli
+{
+
+struct explore_options {
+    std::string scenario; ///< name or file
+    std::string variant;
+    std::string port; ///< module with a patched port, or ""
+    std::string strategy = "bounded";
+    int preemptions = -1; ///< -1: what the scenario says
+    uint64_t executions = 0;
+    double seconds = 0;
+    uint64_t seed = 1;
+    unsigned pct_depth = 0;
+    uint32_t step_limit = 100000;
+    bool shrink = true;
+    std::string carrier = "fibers";
+    bool full = false;
+    bool json = false;
+    std::string token; ///< replay
+};
+
+CLI::App *add_explore_command(CLI::App &parser, explore_options &options);
+/// Searches and reports. Returns an exit code; throws scenario::scenario_error, usage_error.
+int explore_command(const explore_options &options);
+
+CLI::App *add_replay_command(CLI::App &parser, explore_options &options);
+/// Carries out one schedule and shows it. Returns an exit code; throws likewise.
+int replay_command(const explore_options &options);
+
+} // namespace dcsim::cli
