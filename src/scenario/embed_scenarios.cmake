@@ -10,7 +10,7 @@ list(LENGTH scenarios count)
 
 file(WRITE ${OUTPUT} "// SPDX-License-Identifier: GPL-2.0-only
 //
-// Made from the files of scenarios/ when dcsim was built.
+// Made from the files of src/scenario/library/ when dcsim was built.
 #include <array>
 
 #include \"dcsim/scenario/library.h\"

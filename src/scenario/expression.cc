@@ -147,11 +147,12 @@ class operand_words
         case lookups:
             return "->lookup() calls" + (what.path == all_paths ? "" : " for " + path(what));
         case waits:
-            return "waits for another task's ->lookup()" + by_task(what);
+            return "waits" + by_task(what) + " for another task's ->lookup()";
         case retries:
             return "restarted lookups" + by_task(what) + because(what);
         case blocked:
-            return "times blocked" + by_task(what);
+            return what.task == all_tasks ? "times a task was blocked"
+                                          : "times " + task_of(what).name + " was blocked";
         case failed_allocations:
             return "allocations that failed";
         case hashed:

@@ -212,21 +212,20 @@ void expression_parser::unknown_word(const token &word) const
 variable_place expression_parser::variable_of(const token &first)
 {
     const bool own = scope_.task != expression_scope::nobody && !names_.is_task(first.text);
+    const int task = own ? scope_.task : names_.task_index(first);
+    token name = first;
 
     if (!own) {
-        const int task = names_.task_index(first);
-
         tokens_.expect(".", "the name of the task");
-        const token name = tokens_.take();
-        if (name.what != token::kind::word)
-            throw syntax_problem{name.offset, "expected a variable, found " + quoted(name)};
-        return names_.find_variable(task, name);
+        name = tokens_.take();
     }
-    const variable_place place = names_.find_variable(scope_.task, first);
-    if (place.slot >= scope_.assigned)
-        throw syntax_problem{first.offset, "'" + std::string(first.text) +
-                                               "' is assigned by a later step only: this would "
-                                               "wait forever"};
+    if (name.what != token::kind::word)
+        throw syntax_problem{name.offset, "expected a variable, found " + quoted(name)};
+    const variable_place place = names_.find_variable(task, name);
+    if (task == scope_.task && place.slot >= scope_.assigned)
+        throw syntax_problem{name.offset, "'" + std::string(name.text) +
+                                              "' is assigned by a later step only: this would "
+                                              "wait forever"};
     return place;
 }
 

@@ -18,7 +18,7 @@ struct shipped_scenario {
     const char *text;
 };
 
-/// The files of scenarios/, by name.
+/// The files of src/scenario/library/, by name.
 std::span<const shipped_scenario> shipped_scenarios();
 
 /// A scenario's text, and the name that messages about it begin with.

@@ -71,6 +71,7 @@ struct arena_state {
     saved_memory setup_shadow;
     saved_memory port_state;
     std::vector<allocation> setup_allocations;
+    std::vector<saved_memory> initial_data; ///< of every port that was ever loaded
     std::vector<std::pair<uintptr_t, uintptr_t>> not_hashed;
 };
 arena_state arena;
@@ -289,6 +290,17 @@ __attribute__((no_sanitize("address"))) void arena_check_quarantine()
 }
 
 // --- Snapshot ---
+
+void arena_reset_static_data(void *data, size_t bytes)
+{
+    for (const saved_memory &known : arena.initial_data)
+        if (known.begin == data) {
+            restore(known);
+            return;
+        }
+    arena.initial_data.emplace_back();
+    save(arena.initial_data.back(), data, bytes);
+}
 
 void arena_snapshot(void *extra, size_t extra_bytes)
 {

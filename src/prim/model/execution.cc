@@ -22,8 +22,8 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-/// Turns of a retry loop with nobody else enabled after which nothing will change any more.
-constexpr uint32_t turns_alone_before_livelock = 200;
+/// Turns of retry loops in one execution after which states are compared.
+constexpr uint32_t retries_before_suspicion = 40;
 /// Operations within which a task that was woken without need goes back to sleep.
 constexpr uint32_t steps_of_a_wait_loop = 16;
 /// Footprint of one step; the longest in the port is a list splice.
@@ -138,17 +138,26 @@ task_mask ready_tasks()
     return ready;
 }
 
-/// Leaves out who gave way and saw nobody run since, as long as there is somebody else.
+/// Leaves out who gave way to others that could have run and have not, as long as there is somebody
+/// else. So two tasks that retry cannot keep a third one, whom they wait for, from running: the
+/// fairness of CHESS.
 task_mask without_relaxed(task_mask ready)
 {
     task_mask patient = 0;
 
     for (task_mask left = x.relaxed & ready; left; left &= left - 1) {
         const task_control &task = x.task[__builtin_ctz(left)];
-        if (task.relaxed_at == x.step)
+        if (task.gives_way_to & ready)
             patient |= bit(task);
     }
     return ready & ~patient ? ready & ~patient : ready;
+}
+
+/// The task takes a step: who gave way to it has done so.
+void no_way_given_to(task_id task)
+{
+    for (task_mask left = x.relaxed; left; left &= left - 1)
+        x.task[__builtin_ctz(left)].gives_way_to &= ~(1u << task);
 }
 
 [[noreturn]] void too_many_steps()
@@ -159,7 +168,7 @@ task_mask without_relaxed(task_mask ready)
             x.step);
 }
 
-/// Called when a task gives way late in a long execution: the same state a second time, with nobody
+/// Called when a task gives way in an execution with suspiciously many retries: the same state a second time, with nobody
 /// but those who ran in between, is a cycle that can go on for ever.
 void look_for_cycle(const task_control &task)
 {
@@ -220,9 +229,23 @@ task_control *choose_next(bool current_may_stay)
         search.footprint_size = 0;
     }
     x.step++;
+    if (x.relaxed)
+        no_way_given_to(next);
     record_step(next);
     return &x.task[next];
 }
+
+/// While somebody looks on who is no part of the execution: nothing is a schedule point.
+struct aside {
+    aside()
+    {
+        x.solo = true;
+    }
+    ~aside()
+    {
+        x.solo = false;
+    }
+};
 
 /// The task was chosen: its operation is about to be carried out.
 void begin_step(task_control &task)
@@ -235,6 +258,7 @@ void begin_step(task_control &task)
     if (__builtin_expect(x.observing, false))
         note_access(task.pending_address, task.pending_writes);
     if (__builtin_expect(search.observer != nullptr, false)) {
+        const aside aside;
         search.observer->step(task, x.step);
         search.to_settle = &task;
     }
@@ -242,6 +266,8 @@ void begin_step(task_control &task)
 
 void settle_last_step()
 {
+    const aside aside;
+
     if (search.to_settle)
         search.observer->settled(*search.to_settle);
     search.to_settle = nullptr;
@@ -344,8 +370,10 @@ __attribute__((noinline)) void schedule_point_guarded(operation kind, const void
     x.guarded |= bit(me);
     if (!guard(me)) {
         me.blocked++;
-        if (search.observer)
+        if (search.observer) {
+            const aside aside;
             search.observer->blocked(me);
+        }
     }
     take_turns(me);
 }
@@ -356,15 +384,9 @@ void cpu_relax()
 
     if (x.solo)
         return;
-    const bool alone = !(ready_tasks() & ~bit(me));
-    me.alone = alone ? me.alone + 1 : 0;
-    if (me.alone > turns_alone_before_livelock)
-        violate(violation_kind::livelock,
-                "%s has tried again %u times in a row, nobody else can run, and nothing changes",
-                me.name, me.alone);
-    if (x.step > x.step_limit / 2)
+    if (++x.retries > retries_before_suspicion)
         look_for_cycle(me);
-    me.relaxed_at = x.step;
+    me.gives_way_to = ready_tasks() & ~bit(me);
     x.relaxed |= bit(me);
     schedule_point(operation::relax, nullptr, false);
 }
@@ -436,8 +458,7 @@ void prepare_task(task_id number, const char *name)
     task.pending_code = nullptr;
     task.guard = nullptr;
     task.atomic_depth = 0;
-    task.relaxed_at = 0;
-    task.alone = 0;
+    task.gives_way_to = 0;
     task.steps = 0;
     task.blocked = 0;
     task.held_locks = 0;
@@ -474,6 +495,7 @@ void prepare_tasks()
     x.runnable = (1u << tasks) - 1;
     x.guarded = 1u << tasks;
     x.relaxed = 0;
+    x.retries = 0;
     x.readers = 0;
     x.step = 0;
     x.values = 0;
@@ -489,6 +511,7 @@ void prepare_tasks()
 bool engine_load(const model_program &program, carrier_kind carrier)
 {
     arena_map();
+    arena_reset_static_data(program.state, program.state_bytes);
     search.program = program;
     search.broken = {};
     search.end = execution_end::finished;

@@ -121,8 +121,13 @@ void write_path(const dentry *dentry, char *text, size_t bytes)
     size_t depth = 0;
     size_t used = 0;
 
+    // A dentry that is being set up has no name yet.
+    if (!in_arena(*dentry->d_name.name.word())) {
+        snprintf(text, bytes, "(new)");
+        return;
+    }
     for (const struct dentry *at = dentry; depth < std::size(chain); at = *at->d_parent.word()) {
-        if (!in_arena(at) || *shadow_of(at))
+        if (!in_arena(at) || *shadow_of(at) || !in_arena(*at->d_name.name.word()))
             break;
         if (*at->d_parent.word() == at)
             break;
@@ -135,7 +140,7 @@ void write_path(const dentry *dentry, char *text, size_t bytes)
         const auto *name = reinterpret_cast<const char *>(*chain[depth]->d_name.name.word());
         used += static_cast<size_t>(
             snprintf(text + used, bytes - used, "/%.*s",
-                     static_cast<int>(chain[depth]->d_name.len() & 0xff), name));
+                     static_cast<int>(hashlen_len(*chain[depth]->d_name.hash_len.word()) & 0xff), name));
     }
 }
 

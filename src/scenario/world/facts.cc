@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // What the expressions of a scenario look at. Nothing here is a schedule point: a guard may ask.
-#include <cstring>
-
 #include "dcsim/kernel/err.h"
 #include "dcache_internal.h"
 #include "parts.h"
@@ -24,12 +22,6 @@ int64_t identity(const void *object)
 bool is_hashed(const dentry *dentry)
 {
     return READ_LOCKED(dentry->d_hash.pprev) != nullptr;
-}
-
-bool has_name(const dentry *dentry, const std::string &name)
-{
-    return dentry->d_name.len() == name.size() &&
-           !memcmp(READ_LOCKED(dentry->d_name.name), name.data(), name.size());
 }
 
 } // namespace

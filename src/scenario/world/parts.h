@@ -3,6 +3,7 @@
 // A path of a scenario, taken apart once.
 #pragma once
 
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,13 @@
 
 namespace dcsim::inline DCSIM_BACKEND
 {
+
+/// Is this its name? Not a schedule point: guards and reports ask as well.
+inline bool has_name(const dentry *dentry, const std::string &name)
+{
+    return hashlen_len(READ_LOCKED(dentry->d_name.hash_len)) == name.size() &&
+           !memcmp(READ_LOCKED(dentry->d_name.name), name.data(), name.size());
+}
 
 struct scenario_world::path_parts {
     explicit path_parts(const std::string &whole) : path(whole)

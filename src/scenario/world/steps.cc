@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // The verbs of a scenario, carried out.
-#include <cstring>
-
 #include "dcsim/kernel/err.h"
 #include "dcsim/vfs/namei.h"
 #include "parts.h"
@@ -17,12 +15,6 @@ namespace
 {
 
 constexpr unsigned long a_whole_cache = 1ul << 30;
-
-bool same_text(const dentry *dentry, const std::string &name)
-{
-    return dentry->d_name.len() == name.size() &&
-           !memcmp(READ_LOCKED(dentry->d_name.name), name.data(), name.size());
-}
 
 } // namespace
 
@@ -67,7 +59,7 @@ bool scenario_world::names_path(const dentry *dentry, int path) const
     const path_parts &parts = parts_[static_cast<size_t>(path)];
     const auto *parent = READ_LOCKED(dentry->d_parent);
 
-    if (!same_text(dentry, parts.name))
+    if (!has_name(dentry, parts.name))
         return false;
     if (parts.parent == "/")
         return READ_LOCKED(parent->d_parent) == parent;

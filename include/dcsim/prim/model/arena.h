@@ -103,6 +103,8 @@ void arena_for_each_live(const char *pool, void (*visit)(void *argument, const a
 /// Live allocations, of all pools.
 unsigned long arena_live_objects();
 
+/// Brings static data back to what it was when this was first called for it: before a set-up.
+void arena_reset_static_data(void *data, size_t bytes);
 /// Remembers the arena and `extra` (the port's static data) as they are now, the start of every
 /// execution.
 void arena_snapshot(void *extra, size_t extra_bytes);

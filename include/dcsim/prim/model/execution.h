@@ -114,8 +114,7 @@ struct task_control {
     const char *name;
 
     int atomic_depth; ///< RCU read-side sections plus spinlocks and bit locks held
-    uint32_t relaxed_at; ///< step number of the last operation::relax
-    uint32_t alone;      ///< turns of a retry loop in a row with nobody else enabled
+    task_mask gives_way_to; ///< after operation::relax: who should run before it
     uint32_t steps;
     uint32_t blocked;    ///< times its operation was not enabled when it came to it
     uint32_t ticket;     ///< order of arrival at a rw_semaphore
@@ -148,6 +147,7 @@ struct execution_state {
     task_mask readers;  ///< in an RCU read-side section
     uint32_t step;
     uint32_t step_limit;
+    uint32_t retries; ///< turns of retry loops in this execution
     uint32_t values;         ///< answers of choose_value() so far
     uint32_t faults_left;    ///< allocations that may still fail
     uint32_t faults_injected;

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Names, titles and variants, for people and as JSON.
+#include "list_command.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "dcsim/scenario/library.h"
+#include "exit_code.h"
+#include "output.h"
+
+namespace dcsim::cli
+{
+
+namespace
+{
+
+using nlohmann::ordered_json;
+
+std::string list_json(const std::vector<scenario::scenario> &scenarios)
+{
+    ordered_json list = ordered_json::array();
+
+    for (const scenario::scenario &one : scenarios) {
+        ordered_json variants = ordered_json::array();
+
+        for (const scenario::variant &variant : one.variants)
+            variants.push_back({{"name", variant.name}, {"title", variant.title}});
+        list.push_back({{"name", one.file},
+                        {"title", one.title},
+                        {"teaches", one.teaches},
+                        {"variants", variants}});
+    }
+    return ordered_json({{"schema", "dcsim.list/1"}, {"scenarios", list}}).dump(2) + "\n";
+}
+
+std::string list_text(const std::vector<scenario::scenario> &scenarios)
+{
+    size_t width = 0;
+    std::string text;
+
+    for (const scenario::scenario &one : scenarios)
+        width = std::max(width, one.file.size());
+    for (const scenario::scenario &one : scenarios) {
+        fmt::format_to(std::back_inserter(text), "{:<{}}  {}\n", one.file, width, one.title);
+        for (const scenario::variant &variant : one.variants)
+            fmt::format_to(std::back_inserter(text), "{:<{}}    --variant {}: {}\n", "", width,
+                           variant.name, variant.title);
+    }
+    return text;
+}
+
+} // namespace
+
+CLI::App *add_list_command(CLI::App &parser, list_options &options)
+{
+    CLI::App *command = parser.add_subcommand("list", "The scenarios that come with dcsim");
+
+    command->add_flag("--json", options.json, "print the list as JSON");
+    return command;
+}
+
+int list_command(const list_options &options)
+{
+    std::vector<scenario::scenario> scenarios;
+
+    try {
+        for (const scenario::shipped_scenario &shipped : scenario::shipped_scenarios())
+            scenarios.push_back(scenario::load_scenario(shipped.name));
+    } catch (const scenario::scenario_error &error) {
+        fmt::print(stderr, "{}\n", error.what());
+        return exit_usage;
+    }
+    const std::string text = options.json ? list_json(scenarios) : list_text(scenarios);
+    return write_output(text) ? exit_passed : exit_internal;
+}
+
+} // namespace dcsim::cli
