@@ -4,7 +4,12 @@
 #
 #   cmake -DOUTPUT=<file.cc> -DDIRECTORY=<scenarios> -P embed_scenarios.cmake
 
-file(GLOB scenarios ${DIRECTORY}/*.toml)
+file(GLOB files ${DIRECTORY}/*.toml)
+set(scenarios)
+foreach(file ${files})
+  cmake_path(GET file STEM LAST_ONLY name)
+  list(APPEND scenarios ${name})
+endforeach()
 list(SORT scenarios)
 list(LENGTH scenarios count)
 
@@ -22,11 +27,10 @@ std::span<const shipped_scenario> shipped_scenarios()
 {
     static constexpr std::array<shipped_scenario, ${count}> shipped = {{
 ")
-foreach(scenario ${scenarios})
-  cmake_path(GET scenario STEM LAST_ONLY name)
-  file(READ ${scenario} text)
+foreach(name ${scenarios})
+  file(READ ${DIRECTORY}/${name}.toml text)
   if(text MATCHES "\\)toml\"")
-    message(FATAL_ERROR "${scenario}: the characters )toml\" would end the literal it is put into")
+    message(FATAL_ERROR "${name}.toml: the characters )toml\" would end the literal it is put into")
   endif()
   file(APPEND ${OUTPUT} "        {\"${name}\", R\"toml(${text})toml\"},\n")
 endforeach()

@@ -74,6 +74,8 @@ int name_table::path(std::string_view text)
 
     if (known != of_.paths.end())
         return static_cast<int>(known - of_.paths.begin());
+    if (parent_of(text) != "/")
+        path(parent_of(text));
     of_.paths.emplace_back(text);
     return static_cast<int>(of_.paths.size()) - 1;
 }

@@ -38,7 +38,7 @@ class name_table
   public:
     explicit name_table(scenario &of) : of_(of) {}
 
-    /// The index of a path, which is added when it is new.
+    /// The index of a path, which is added when it is new, with the directories above it.
     int path(std::string_view text);
     /// Index of a quoted path; must be well formed.
     int path(const token &quoted_path);

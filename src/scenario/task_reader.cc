@@ -16,7 +16,6 @@ namespace dcsim::scenario
 namespace
 {
 
-constexpr size_t most_tasks = 8;
 constexpr size_t longest_task_name = 16;
 
 bool is_task_name(std::string_view name)
@@ -57,6 +56,7 @@ class task_reader
     void compile_task(int index, task &into, std::deque<half_read_step> &halves);
     void compile_step(int index, task &into, half_read_step &half, task_progress &progress);
     void check_umounts();
+    void check_limits();
     void check_shared_uses();
     void read_expressions(const char *key, std::vector<expression> &into);
     void mention(int path);
@@ -212,6 +212,21 @@ void task_reader::check_umounts()
         }
 }
 
+void task_reader::check_limits()
+{
+    size_t variables = into_.setup.variables.size();
+
+    for (const task &one : into_.tasks)
+        variables += one.variables.size();
+    if (variables > most_variables)
+        from_.report({1, 1}, std::to_string(variables) + " variables; the limit is " +
+                                 std::to_string(most_variables));
+    if (into_.paths.size() > most_paths)
+        from_.report({1, 1}, std::to_string(into_.paths.size()) +
+                                 " paths, with the directories above them; the limit is " +
+                                 std::to_string(most_paths));
+}
+
 void task_reader::check_shared_uses()
 {
     for (const shared_use &put : shared_uses_) {
@@ -266,7 +281,9 @@ void task_reader::check_asked()
     for (const auto &[path, where] : asked_) {
         const std::string &text = into_.paths[static_cast<size_t>(path)];
         const bool below_known = std::ranges::any_of(known, [&text](const std::string &one) {
-            return one == text || (one != "/" && is_below(text, one));
+            // Walking to a name looks up the directories above it; what is renamed takes along
+            // what is below it.
+            return one == text || is_below(one, text) || (one != "/" && is_below(text, one));
         });
 
         if (!below_known)
@@ -298,6 +315,7 @@ void task_reader::read()
     read_expressions("never", into_.never);
     read_expressions("sometimes", into_.sometimes);
     check_asked();
+    check_limits();
 }
 
 } // namespace

@@ -658,6 +658,36 @@ TEST(ScenarioFile, ColumnsCountCharactersAndSeeThroughEscapes)
                             "7:4: there is no verb 'wolk' (did you mean 'walk'?)"));
 }
 
+TEST(ScenarioFile, PathsComeWithTheDirectoriesAboveThem)
+{
+    const scenario some = parse_scenario(file_with("[task.B]\n"
+                                                   "do = ['''walk('/x/y/z')''', '''walk('/')''']\n"
+                                                   "[check]\n"
+                                                   "always = ['''lookups('/x/y') >= 0''']\n"),
+                                         "f");
+
+    EXPECT_THAT(some.paths, ElementsAre("/a", "/x", "/x/y", "/x/y/z", "/"));
+    EXPECT_EQ(some.always[0].left.path, 2);
+}
+
+TEST(ScenarioFile, PathsAndVariablesAreLimited)
+{
+    const auto with_steps = [](size_t count) {
+        std::string more = "[task.B]\ndo = [\n";
+
+        for (size_t i = 0; i < count; ++i)
+            more += "\"v" + std::to_string(i) + " = walk('/p" + std::to_string(i / 2) + "')\",\n";
+        return findings_with(more + "]\n");
+    };
+
+    // The file has one of each already.
+    EXPECT_THAT(with_steps(95), IsEmpty());
+    EXPECT_THAT(with_steps(96), ElementsAre("1:1: 97 variables; the limit is 96"));
+    EXPECT_THAT(with_steps(127),
+                ElementsAre("1:1: 128 variables; the limit is 96",
+                            "1:1: 65 paths, with the directories above them; the limit is 64"));
+}
+
 // --- The tree ---------------------------------------------------------------------------------
 
 TEST(ScenarioTree, PathsAreAbsoluteAndPlain)
@@ -939,17 +969,19 @@ TEST(ScenarioStep, PathsAreAbsoluteAndPlain)
                     "6:10: a name of 256 bytes; the limit is 255"));
 }
 
-TEST(ScenarioStep, TheRootCannotBeMadeMovedOrRemoved)
+TEST(ScenarioStep, TheRootHasNoNameInADirectory)
 {
     EXPECT_THAT(step_findings({"create('/')", "mkdir('/')", "unlink('/')", "rmdir('/')",
-                               "rename('/a', '/')", "exchange('/', '/a')", "link('/', '/a')"}),
+                               "rename('/a', '/')", "exchange('/', '/a')", "link('/', '/a')",
+                               "lookup('/')"}),
                 ElementsAre("1:8: create() needs a name in a directory: '/' has none",
                             "2:7: mkdir() needs a name in a directory: '/' has none",
                             "3:8: unlink() needs a name in a directory: '/' has none",
                             "4:7: rmdir() needs a name in a directory: '/' has none",
                             "5:14: rename() needs a name in a directory: '/' has none",
                             "6:10: exchange() needs a name in a directory: '/' has none",
-                            "7:6: link() needs a name in a directory: '/' has none"));
+                            "7:6: link() needs a name in a directory: '/' has none",
+                            "8:8: lookup() needs a name in a directory: '/' has none"));
 }
 
 TEST(ScenarioStep, VariableNamesAreInSmallLetters)

@@ -159,7 +159,7 @@ std::string explanation::lookup_words(const tree_entry &entry) const
     if (entry.lookup_failures == scenario::every_time)
         words = fmt::format("; ->lookup() fails with {}", scenario::errno_name(entry.lookup_error));
     else if (entry.lookup_failures)
-        words = fmt::format("; the first {} ->lookup() fail with {}", entry.lookup_failures,
+        words = fmt::format("; the first {} ->lookup() calls fail with {}", entry.lookup_failures,
                             scenario::errno_name(entry.lookup_error));
     if (entry.lookup_points)
         words += fmt::format("; ->lookup() can be interrupted at {} more point{}",
@@ -251,7 +251,7 @@ void explanation::add_tasks()
 void explanation::add_faults()
 {
     if (of_.failing_allocations)
-        line(fmt::format("  Up to {} allocation{} fail, wherever the search chooses.",
+        line(fmt::format("  Up to {} allocation{} may fail, wherever the search chooses.",
                          of_.failing_allocations, of_.failing_allocations == 1 ? "" : "s"));
     for (const std::string &warning : of_.allowed_warnings)
         line(fmt::format("  A warning with \"{}\" is expected.", printable(warning)));

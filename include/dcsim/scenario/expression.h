@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// The expressions of a scenario, compiled: what `always`, `never`, `sometimes` and await() say about
-// the steps and the cache. Evaluating one allocates nothing; whoever runs the steps supplies the
-// facts.
+// The expressions of a scenario, compiled: what `always`, `never`, `sometimes` and await() say
+// about the steps and the cache. Evaluating one allocates nothing; whoever runs the steps supplies
+// the facts.
 #pragma once
 
 #include <cstdint>

@@ -73,6 +73,11 @@ const verb_description &describe(verb what);
 
 // --- A compiled scenario ----------------------------------------------------------------------
 
+/// No scenario has more of these, so whoever runs one can use arrays.
+inline constexpr size_t most_tasks = 8;
+inline constexpr size_t most_paths = 64;     ///< in scenario::paths
+inline constexpr size_t most_variables = 96; ///< of [setup] and all tasks together
+
 /// step::count of shrink() without an argument.
 inline constexpr int64_t everything = -1;
 
@@ -175,7 +180,8 @@ struct scenario {
     expectation expect; ///< of the chosen variant; the file itself is expected to hold
     std::vector<variant> variants;
     std::vector<note> narration;
-    std::vector<std::string> paths; ///< every path that is mentioned anywhere
+    /// Every path that is mentioned anywhere, and the directories above it but for "/".
+    std::vector<std::string> paths;
 };
 
 // --- Reading ----------------------------------------------------------------------------------
