@@ -513,6 +513,8 @@ TEST(ScenarioFile, TitleIsRequiredAndOneLine)
                 ElementsAre("2:9: title must be a single line of plain text"));
     EXPECT_THAT(findings("format = 1\ntitle = 1.5\n" + task),
                 ElementsAre("2:9: title must be a text, not a number with a fraction"));
+    EXPECT_THAT(findings("format = 1\ntitle = {}\n" + task),
+                ElementsAre("2:9: title must be a text, not a table"));
 }
 
 TEST(ScenarioFile, UnknownKeysAreRefusedEverywhere)
@@ -686,6 +688,15 @@ TEST(ScenarioFile, PathsAndVariablesAreLimited)
     EXPECT_THAT(with_steps(127),
                 ElementsAre("1:1: 128 variables; the limit is 96",
                             "1:1: 65 paths, with the directories above them; the limit is 64"));
+}
+
+TEST(ScenarioFile, ByteOrderMarkTakesNoColumn)
+{
+    const std::string mark = "\xEF\xBB\xBF";
+
+    EXPECT_THAT(findings(mark + "task.A.do = [\"wlak('/a')\"]\nformat = 1\ntitle = 'x'\n"),
+                ElementsAre("1:15: there is no verb 'wlak' (did you mean 'walk'?)",
+                            "2:1: format must be the first key of the file"));
 }
 
 // --- The tree ---------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ void format_violation(violation_kind kind, const char *format, va_list arguments
     vsnprintf(search.broken.text, sizeof(search.broken.text), format, arguments);
 }
 
-[[noreturn]] void conclude_deadlock()
+/// Nobody can go on. Returns the task whose condition is to be tested before judgement.
+task_control *conclude_deadlock()
 {
     // Would it have gone on, had somebody woken it? Then the wake-up is what is missing.
     task_control *sleeper = deadlock_sleeper();
@@ -90,7 +91,7 @@ void format_violation(violation_kind kind, const char *format, va_list arguments
     search.experiment_end = x.step + steps_of_a_wait_loop;
     search.observer = nullptr;
     sleeper->state = TASK_RUNNING;
-    carrier_leave(x.current, sleeper);
+    return sleeper;
 }
 
 /// The task that was woken for an experiment has reached its next point.
@@ -206,7 +207,7 @@ task_control *choose_next(bool current_may_stay)
     if (x.relaxed)
         enabled = without_relaxed(enabled);
     if (__builtin_expect(!enabled, false))
-        conclude_deadlock();
+        return conclude_deadlock();
     if (__builtin_expect(x.step >= x.step_limit, false))
         too_many_steps();
 
