@@ -51,6 +51,9 @@ class preemption_bounding final : public search_scheduler
         const decision &here = decisions_[at_++];
         if (choice.current_may_stay && here.chosen != choice.current)
             preemptions_++;
+        // No more preemptions to spend: there is no choice until the task has to wait.
+        stay_until = preemptions_ >= bound_ ? UINT32_MAX : 0;
+        bound_was_reached_ |= preemptions_ >= bound_;
         return here.chosen;
     }
 

@@ -123,6 +123,7 @@ class pct final : public search_scheduler
             if (best == no_task || priority_[task] > priority_[best])
                 best = task;
         }
+        stay_until = undisputed(best, choice.alive) ? next_change() : 0;
         return best;
     }
 
@@ -138,6 +139,20 @@ class pct final : public search_scheduler
 
   private:
     static constexpr unsigned highest_depth = 1000;
+
+    /// Nobody who may come to life could take its turn away.
+    bool undisputed(task_id best, task_mask alive) const
+    {
+        for (task_mask left = alive; left; left &= left - 1)
+            if (priority_[static_cast<unsigned>(__builtin_ctz(left))] > priority_[best])
+                return false;
+        return true;
+    }
+
+    uint32_t next_change() const
+    {
+        return changes_ + 1 < depth_ ? change_at_[changes_] : UINT32_MAX;
+    }
 
     xorshift random_;
     unsigned fixed_depth_;

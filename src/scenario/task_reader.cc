@@ -108,7 +108,8 @@ void task_reader::add_task(task &into, std::vector<located_text> lines)
 
     for (located_text &line : lines) {
         // Tokens point into the text, so it must not move any more.
-        half_read_step &half = halves.emplace_back(std::move(line), token_stream(""), step_head());
+        halves.push_back({std::move(line), token_stream(""), {}, -1, false});
+        half_read_step &half = halves.back();
 
         half.tokens = token_stream(half.source.text);
         try {

@@ -76,8 +76,7 @@ constexpr invariant invariants[] = {
      lru_flags_agree, lru_flags_agree_at_rest, nullptr, nullptr},
     {27, "counters agree", "at rest the counters are the sums they stand for", nullptr,
      unused_counted, nullptr, counters_agree},
-    {28, "dead was freed", "at rest a dead dentry is killed, and on no list", nullptr,
-     dead_was_freed, nullptr, nullptr},
+    {28, "dead was killed", "at rest a dead dentry is off the tree", nullptr, dead_was_killed, nullptr, nullptr},
     {29, "unused is kept",
      "at rest a dentry without references is on the LRU, hashed and connected", nullptr,
      unused_is_kept, nullptr, nullptr},
@@ -159,7 +158,7 @@ void visit_dentry(void *argument, const allocation &found)
 
     if (check->holds)
         check->holds = check_dentry_at_rest(
-            look_at(static_cast<const dentry *>(found.object), all_children), check);
+            look_at(static_cast<const dentry *>(found.object), endless), check);
 }
 
 void visit_inode(void *argument, const allocation &found)

@@ -14,9 +14,6 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-/// Longer than any chain that is not a circle.
-constexpr unsigned endless_chain = 1u << 20;
-
 /// Whether the other one has the dentry's parent and the text of its name. Says nothing about file
 /// systems with an equality of their own.
 bool is_twin(const dentry_facts &dentry, const struct dentry *other)
@@ -79,7 +76,7 @@ chain_position walk_chain(const hlist_bl_head *head, size_t offset, const dentry
     chain_position position = {};
     const hlist_bl_node *node = hlist_bl_pointer(glance(head->first));
 
-    for (; node && position.length < endless_chain; node = glance(node->next)) {
+    for (; node && position.length < endless; node = glance(node->next)) {
         const auto *found = reinterpret_cast<const struct dentry *>(
             reinterpret_cast<const char *>(node) - offset);
         position.length++;
@@ -98,7 +95,7 @@ void look_at_hash_chain(dentry_facts *dentry)
 
 bool hashed_can_be_found(const dentry_facts &dentry, broken_invariant *broken)
 {
-    if (dentry.hash.length == endless_chain)
+    if (dentry.hash.length == endless)
         return fails(broken, dentry, "its hash chain has no end");
     if (dentry.hash.times == dentry.hashed)
         return true;

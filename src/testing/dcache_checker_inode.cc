@@ -39,8 +39,8 @@ void look_at_aliases(dentry_facts *dentry)
 {
     if (dentry->negative() || dentry->killed())
         return;
-    for (const struct dentry *alias = first_alias(dentry->inode); alias;
-         alias = next_alias(alias)) {
+    for (const struct dentry *alias = first_alias(dentry->inode);
+         alias && dentry->aliases.seen < endless; alias = next_alias(alias)) {
         dentry->aliases.seen++;
         dentry->aliases.times += alias == dentry->dentry;
     }

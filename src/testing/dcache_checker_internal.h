@@ -127,9 +127,10 @@ bool fails(broken_invariant *broken, const dentry_facts &dentry, const char *for
 bool fails(broken_invariant *broken, const inode *inode, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/// Longer than any list that is not a circle.
+inline constexpr unsigned endless = 1u << 20;
 /// Enough of the children to notice what is wrong with those that changed last.
 inline constexpr unsigned children_looked_at = 16;
-inline constexpr unsigned all_children = ~0u;
 
 void look_at_hash_chain(dentry_facts *dentry);
 void look_at_in_lookup_table(dentry_facts *dentry);
@@ -176,7 +177,7 @@ rule_at_rest no_circle_of_parents;
 rule_of_dentry dead_is_gone;              // 18
 rule_of_dentry parent_outlives_child;     // 19
 rule_of_dentry dead_stays_dead;           // 20
-rule_at_rest dead_was_freed;              // 28
+rule_at_rest dead_was_killed;             // 28
 rule_at_rest unused_is_kept;              // 29
 rule_of_dentry waiters_for_death;         // 30
 

@@ -12,9 +12,6 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-/// More ancestors than any path has.
-constexpr unsigned endless_ancestry = 1u << 16;
-
 /// Whether somebody's `next` leads to the dentry as a child.
 bool is_linked_as_child(const dentry *dentry)
 {
@@ -110,9 +107,9 @@ bool no_circle_of_parents(const dentry_facts &dentry, rest_totals *, broken_inva
 
     if (dentry.killed())
         return true;
-    while (glance(at->d_parent) != at && ancestors++ < endless_ancestry)
+    while (glance(at->d_parent) != at && ancestors++ < endless)
         at = glance(at->d_parent);
-    if (ancestors < endless_ancestry)
+    if (ancestors < endless)
         return true;
     return fails(broken, dentry, "its ancestors lead to no root");
 }
@@ -148,16 +145,12 @@ bool dead_stays_dead(const dentry_facts &dentry, broken_invariant *broken)
     return fails(broken, dentry, "dead with count %d instead of %d", dentry.count, LOCKREF_DEAD);
 }
 
-// Whoever killed it is done, so it waits for its grace period and for nothing else.
-bool dead_was_freed(const dentry_facts &dentry, rest_totals *, broken_invariant *broken)
+// Whoever marked it dead is done. That it hangs on no list is rule 26.
+bool dead_was_killed(const dentry_facts &dentry, rest_totals *, broken_invariant *broken)
 {
-    if (!dentry.dead())
+    if (!dentry.dead() || dentry.killed())
         return true;
-    if (!dentry.killed())
-        return fails(broken, dentry, "dead, but nobody took it off the tree");
-    if (dentry.has(DCACHE_LRU_LIST | DCACHE_SHRINK_LIST))
-        return fails(broken, dentry, "dead and on a list, flags %#x", dentry.flags);
-    return true;
+    return fails(broken, dentry, "dead, and nobody took it off the tree");
 }
 
 bool unused_is_kept(const dentry_facts &dentry, rest_totals *, broken_invariant *broken)

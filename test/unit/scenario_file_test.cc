@@ -650,12 +650,13 @@ TEST(ScenarioFile, ColumnsCountCharactersAndSeeThroughEscapes)
     EXPECT_THAT(findings("format = 1\n"
                          "title = 'x'\n"
                          "[task.A]\n"
-                         "do = [\"walk('/é')\", \"a = wálk('/a')\", \"walk(\\u0027/a\\\") x\",\n"
+                         "do = [\"walk('/é', 1)\", \"a = wálk('/a')\", \"walk(\\u0027/a\\\") x\",\n"
                          "'''\n"
                          "d = lokup('/a')''', \"\"\"x = \\\n"
                          "   wolk('/x')\"\"\"]\n"),
-                ElementsAre("4:26: there is no verb 'wálk' (did you mean 'walk'?)",
-                            "4:45: this quote is never closed",
+                ElementsAre("4:17: too many arguments: d = walk(path)",
+                            "4:29: there is no verb 'wálk' (did you mean 'walk'?)",
+                            "4:48: this quote is never closed",
                             "6:5: there is no verb 'lokup' (did you mean 'lookup'?)",
                             "7:4: there is no verb 'wolk' (did you mean 'walk'?)"));
 }
@@ -694,9 +695,10 @@ TEST(ScenarioFile, ByteOrderMarkTakesNoColumn)
 {
     const std::string mark = "\xEF\xBB\xBF";
 
-    EXPECT_THAT(findings(mark + "task.A.do = [\"wlak('/a')\"]\nformat = 1\ntitle = 'x'\n"),
-                ElementsAre("1:15: there is no verb 'wlak' (did you mean 'walk'?)",
-                            "2:1: format must be the first key of the file"));
+    EXPECT_THAT(
+        findings(mark + "task.A.do = [\"\\u0061 = wlak('/a')\"]\nformat = 1\ntitle = 'x'\n"),
+        ElementsAre("1:24: there is no verb 'wlak' (did you mean 'walk'?)",
+                    "2:1: format must be the first key of the file"));
 }
 
 // --- The tree ---------------------------------------------------------------------------------
@@ -838,6 +840,18 @@ TEST(ScenarioTree, FailingLookupsNameAnErrno)
                             "11:34: lookup must be a table, as in { points = 1 }; this is a whole "
                             "number",
                             "12:44: error must be a text, not a whole number"));
+}
+
+TEST(ScenarioTree, OtherDirectoriesInsideThemselvesDoNotConfuse)
+{
+    EXPECT_THAT(
+        findings_with("[tree]\n"
+                      "'/d' = { type = 'directory' }\n"
+                      "'/e' = { type = 'directory' }\n"
+                      "'/d/e' = { same_as = '/e' }\n"
+                      "'/e/d' = { same_as = '/d' }\n"
+                      "'/x' = { same_as = '/d' }\n"),
+        ElementsAre("9:22: '/e' would be inside itself", "10:22: '/d' would be inside itself"));
 }
 
 // --- Tasks ------------------------------------------------------------------------------------
@@ -1078,6 +1092,18 @@ TEST(ScenarioStep, WhatOneTaskPutsNobodyElseUses)
         ElementsAre("9:13: its reference is put by C: nobody else may use it as an argument",
                     "9:30: its reference is put by C: nobody else may use it as an argument",
                     "11:28: its reference is put by B: nobody else may use it as an argument"));
+}
+
+TEST(ScenarioStep, ForbiddenUseIsSaidOnce)
+{
+    EXPECT_THAT(findings_with("[setup]\n"
+                              "do = [\"x = walk('/a')\"]\n"
+                              "[task.B]\n"
+                              "do = ['drop(setup.x)', 'sync_rcu()']\n"
+                              "[task.C]\n"
+                              "do = ['put(setup.x)', 'sync_rcu()']\n"),
+                ElementsAre("9:13: its reference is put by C: nobody else may use it as an "
+                            "argument"));
 }
 
 TEST(ScenarioStep, NothingNeedsTheFileSystemAfterUmount)

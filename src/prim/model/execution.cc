@@ -75,6 +75,14 @@ void format_violation(violation_kind kind, const char *format, va_list arguments
     vsnprintf(search.broken.text, sizeof(search.broken.text), format, arguments);
 }
 
+/// The steps since the last change of task go into the record.
+void record_turn(task_id task)
+{
+    if (x.step != x.turn_began)
+        search.record.segments.push_back({task, x.step - x.turn_began});
+    x.turn_began = x.step;
+}
+
 /// Nobody can go on. Returns the task whose condition is to be tested before judgement.
 task_control *conclude_deadlock()
 {
@@ -87,6 +95,7 @@ task_control *conclude_deadlock()
     describe_deadlock(search.broken.text, sizeof(search.broken.text));
     if (!sleeper)
         end_execution(execution_end::violated);
+    record_turn(x.current->id);
     search.experiment = sleeper;
     search.experiment_end = x.step + steps_of_a_wait_loop;
     search.observer = nullptr;
@@ -99,13 +108,15 @@ void continue_experiment(const task_control &task)
 {
     const bool asleep = task.pending == operation::sleep && task.state != TASK_RUNNING;
 
-    if (asleep)
+    if (asleep) {
+        x.step = search.broken.step;
         end_execution(execution_end::violated);
+    }
     if (++x.step < search.experiment_end && (!task.guard || task.guard(task)))
         return;
+    x.step = search.broken.step;
     search.broken.kind = violation_kind::lost_wake_up;
     search.broken.task = task.id;
-    search.broken.step = x.step;
     char waits[sizeof(search.broken.text)];
     memcpy(waits, search.broken.text, sizeof(waits));
     snprintf(search.broken.text, sizeof(search.broken.text),
@@ -116,20 +127,10 @@ void continue_experiment(const task_control &task)
 
 // --- Choosing ---
 
-void record_step(task_id task)
-{
-    auto &segments = search.record.segments;
-
-    if (segments.empty() || segments.back().task != task)
-        segments.push_back({task, 1});
-    else
-        segments.back().steps++;
-}
-
 /// Tasks whose announced operation can be carried out, those that gave way included.
 task_mask ready_tasks()
 {
-    task_mask ready = x.runnable;
+    task_mask ready = x.runnable | x.rcu_ready;
 
     for (task_mask left = x.guarded; left; left &= left - 1) {
         const task_control &task = x.task[__builtin_ctz(left)];
@@ -169,8 +170,8 @@ void no_way_given_to(task_id task)
             x.step);
 }
 
-/// Called when a task gives way in an execution with suspiciously many retries: the same state a second time, with nobody
-/// but those who ran in between, is a cycle that can go on for ever.
+/// Called when a task gives way in an execution with suspiciously many retries. The same state a second
+/// time: what happened in between can happen for ever.
 void look_for_cycle(const task_control &task)
 {
     uint64_t state = arena_hash() + task.id;
@@ -210,6 +211,7 @@ task_control *choose_next(bool current_may_stay)
         return conclude_deadlock();
     if (__builtin_expect(x.step >= x.step_limit, false))
         too_many_steps();
+    x.stay_until = 0;
 
     task_id next;
     if (!(enabled & (enabled - 1)) && !x.observing) {
@@ -222,17 +224,21 @@ task_control *choose_next(bool current_may_stay)
             .current_may_stay = current_may_stay && (enabled >> current & 1),
             .step = x.step,
             .daemons = 1u << x.tasks,
+            .alive = x.runnable | x.guarded | 1u << x.tasks,
             .last_step = {search.footprint, search.footprint_size},
         };
         next = search.deciding->choose_task(situation);
         if (next == no_task)
             end_execution(execution_end::given_up);
         search.footprint_size = 0;
+        if (!search.observer)
+            x.stay_until = std::min(search.deciding->stay_until, x.step_limit);
     }
+    if (next != x.current->id)
+        record_turn(x.current->id);
     x.step++;
     if (x.relaxed)
         no_way_given_to(next);
-    record_step(next);
     return &x.task[next];
 }
 
@@ -254,8 +260,8 @@ void begin_step(task_control &task)
     x.runnable |= bit(task);
     x.guarded &= ~bit(task);
     x.relaxed &= ~bit(task);
+    x.rcu_ready &= ~bit(task);
     task.guard = nullptr;
-    task.steps++;
     if (__builtin_expect(x.observing, false))
         note_access(task.pending_address, task.pending_writes);
     if (__builtin_expect(search.observer != nullptr, false)) {
@@ -340,6 +346,10 @@ __attribute__((noinline)) void schedule_point(operation kind, const void *addres
     me.pending_writes = writes;
     me.pending_address = address;
     me.pending_code = __builtin_return_address(0);
+    if (x.step < x.stay_until && kind != operation::relax) {
+        x.step++;
+        return;
+    }
     take_turns(me);
 }
 
@@ -366,6 +376,10 @@ __attribute__((noinline)) void schedule_point_guarded(operation kind, const void
         settle_last_step();
     if (me.stack_objects)
         retire_stack_objects(me, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
+    if (x.step < x.stay_until && guard(me)) {
+        x.step++;
+        return;
+    }
     me.guard = guard;
     x.runnable &= ~bit(me);
     x.guarded |= bit(me);
@@ -390,6 +404,21 @@ void cpu_relax()
     me.gives_way_to = ready_tasks() & ~bit(me);
     x.relaxed |= bit(me);
     schedule_point(operation::relax, nullptr, false);
+}
+
+void rcu_task_idles(const void *rcu_address)
+{
+    task_control &me = *x.current;
+
+    if (search.to_settle)
+        settle_last_step();
+    me.pending = operation::grace_period;
+    me.pending_writes = true;
+    me.pending_address = rcu_address;
+    me.pending_code = __builtin_return_address(0);
+    x.runnable &= ~bit(me);
+    x.rcu_ready = rcu_callback_ready() ? bit(me) : 0;
+    take_turns(me);
 }
 
 unsigned choose_value(unsigned count)
@@ -460,7 +489,6 @@ void prepare_task(task_id number, const char *name)
     task.guard = nullptr;
     task.atomic_depth = 0;
     task.gives_way_to = 0;
-    task.steps = 0;
     task.blocked = 0;
     task.held_locks = 0;
     task.stack_objects = 0;
@@ -477,11 +505,6 @@ void run_main_task(operation which)
     carrier_switch(nullptr, &x.task[main_task]);
 }
 
-bool rcu_task_ready(const task_control &)
-{
-    return rcu_callback_ready();
-}
-
 void prepare_tasks()
 {
     const auto tasks = static_cast<task_id>(search.program.task_names.size());
@@ -489,16 +512,18 @@ void prepare_tasks()
     for (task_id i = 0; i < tasks; i++)
         prepare_task(i, search.program.task_names[i].c_str());
     prepare_task(tasks, "rcu");
-    // It never ends: it waits for something to do, from the first moment on.
-    x.task[tasks].guard = rcu_task_ready;
+    // It never ends: it waits for something to do, from the first moment on, see rcu_ready.
     x.task[tasks].pending = operation::grace_period;
     x.tasks = tasks;
     x.runnable = (1u << tasks) - 1;
-    x.guarded = 1u << tasks;
+    x.guarded = 0;
+    x.rcu_ready = 0;
     x.relaxed = 0;
     x.retries = 0;
     x.readers = 0;
     x.step = 0;
+    x.turn_began = 0;
+    x.stay_until = 0;
     x.values = 0;
     x.faults_left = search.program.faults;
     x.faults_injected = 0;
@@ -556,6 +581,8 @@ execution_end engine_run(scheduler &scheduler, const run_limits &limits, step_ob
     x.observing = scheduler.observes_steps();
     x.current = &x.task[main_task];
     carrier_switch(nullptr, choose_next(false));
+    if (!search.experiment)
+        record_turn(x.current->id);
     if (search.end == execution_end::finished) {
         search.observer = nullptr;
         run_main_task(operation::step);

@@ -29,14 +29,26 @@ task_mask bit_of_current()
     return 1u << current_task().id;
 }
 
+/// Whether RCU's task has something to do, when it is idle.
+void update_readiness()
+{
+    execution_state &x = execution();
+    const bool idle = x.task[x.tasks].pending == operation::grace_period;
+
+    x.rcu_ready = !x.solo && idle && rcu_callback_ready() ? 1u << x.tasks : 0;
+}
+
 /// The outermost section of the current task ended: who waits only for others now?
 void reader_left(task_mask reader)
 {
     execution_state &x = execution();
 
     x.readers &= ~reader;
-    for (uint64_t i = x.rcu_done; i < x.rcu_queued; i++)
-        callback_number(i).readers &= ~reader;
+    if (x.rcu_done != x.rcu_queued) {
+        for (uint64_t i = x.rcu_done; i < x.rcu_queued; i++)
+            callback_number(i).readers &= ~reader;
+        update_readiness();
+    }
     for (unsigned i = 0; i < x.tasks; i++)
         x.task[i].grace &= ~reader;
 }
@@ -48,11 +60,6 @@ void run_oldest_callback()
 
     oldest.function(oldest.head);
     x.rcu_done++;
-}
-
-bool callback_may_run(const task_control &)
-{
-    return rcu_callback_ready();
 }
 
 bool grace_over(const task_control &task)
@@ -124,6 +131,7 @@ void call_rcu(rcu_head *head, rcu_callback_t callback)
     if (x.rcu_queued - x.rcu_done == max_rcu_callbacks)
         violate(violation_kind::internal, "more than %u callbacks wait for RCU", max_rcu_callbacks);
     callback_number(x.rcu_queued++) = {head, callback, x.readers};
+    update_readiness();
 }
 
 void synchronize_rcu()
@@ -168,7 +176,7 @@ void rcu_task_body()
         if (execution().observing)
             note_access(&rcu_address, true);
         run_oldest_callback();
-        schedule_point_guarded(operation::grace_period, &rcu_address, true, callback_may_run);
+        rcu_task_idles(&rcu_address);
     }
 }
 

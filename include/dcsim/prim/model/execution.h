@@ -115,7 +115,6 @@ struct task_control {
 
     int atomic_depth; ///< RCU read-side sections plus spinlocks and bit locks held
     task_mask gives_way_to; ///< after operation::relax: who should run before it
-    uint32_t steps;
     uint32_t blocked;    ///< times its operation was not enabled when it came to it
     uint32_t ticket;     ///< order of arrival at a rw_semaphore
     task_mask grace;     ///< synchronize_rcu(): readers it still waits for
@@ -144,9 +143,12 @@ struct execution_state {
     task_mask runnable; ///< no guard, not finished
     task_mask guarded;  ///< waiting for a guard
     task_mask relaxed;  ///< gave way to the others
+    task_mask rcu_ready; ///< RCU's task, while it is idle and a grace period may end
     task_mask readers;  ///< in an RCU read-side section
     uint32_t step;
     uint32_t step_limit;
+    uint32_t stay_until; ///< up to this step the current task goes on without being asked about
+    uint32_t turn_began; ///< step at which the current task's turn began
     uint32_t retries; ///< turns of retry loops in this execution
     uint32_t values;         ///< answers of choose_value() so far
     uint32_t faults_left;    ///< allocations that may still fail
