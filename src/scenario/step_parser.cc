@@ -149,7 +149,8 @@ void task_progress::parse_variable(token_stream &tokens, const step_head &head, 
     const bool put = head.verb->what == verb::put;
     if (put)
         put_.push_back(place);
-    if (place.task == setup_task)
+    // rcu_inode() brings its own protection: that the reference may go meanwhile is what it is for.
+    if (place.task == setup_task && head.verb->what != verb::rcu_inode)
         last_shared_use_ = {place.slot, first.offset, put};
     parsed.variable_task = place.task;
     parsed.variable_slot = place.slot;

@@ -77,8 +77,8 @@ chain_position walk_chain(const hlist_bl_head *head, size_t offset, const dentry
     const hlist_bl_node *node = hlist_bl_pointer(glance(head->first));
 
     for (; node && position.length < endless; node = glance(node->next)) {
-        const auto *found = reinterpret_cast<const struct dentry *>(
-            reinterpret_cast<const char *>(node) - offset);
+        const auto *found =
+            reinterpret_cast<const struct dentry *>(reinterpret_cast<const char *>(node) - offset);
         position.length++;
         position.times += found == dentry.dentry;
         if (is_twin(dentry, found))

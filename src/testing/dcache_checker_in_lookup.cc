@@ -57,9 +57,8 @@ bool some_task_publishes_in(const inode *directory)
 
 void look_at_in_lookup_table(dentry_facts *dentry)
 {
-    dentry->in_lookup_table =
-        walk_chain(in_lookup_hash(dentry->parent, dentry->name_hash()),
-                   offsetof(struct dentry, d_in_lookup_hash), *dentry);
+    dentry->in_lookup_table = walk_chain(in_lookup_hash(dentry->parent, dentry->name_hash()),
+                                         offsetof(struct dentry, d_in_lookup_hash), *dentry);
 }
 
 bool one_lookup_per_name(const dentry_facts &dentry, broken_invariant *broken)
@@ -81,8 +80,7 @@ bool lookup_can_be_found(const dentry_facts &dentry, broken_invariant *broken)
     if (!dentry.has(DCACHE_PAR_LOOKUP) || dentry.in_lookup_table.times)
         return true;
     if (dentry.count > 1)
-        return fails(broken, dentry, "in lookup with count %d, and not in the table",
-                     dentry.count);
+        return fails(broken, dentry, "in lookup with count %d, and not in the table", dentry.count);
     if (dentry.has(DCACHE_LOOKUP_WAITERS))
         return fails(broken, dentry, "in lookup with waiters, and not in the table");
     return true;

@@ -94,8 +94,7 @@ bool names_have_links(const inode *inode, broken_invariant *broken)
 
 bool aliases_hold_inode(const dentry_facts &dentry, broken_invariant *broken)
 {
-    if (dentry.negative() ||
-        glance(dentry.inode->i_count) >= static_cast<int>(dentry.aliases.seen))
+    if (dentry.negative() || glance(dentry.inode->i_count) >= static_cast<int>(dentry.aliases.seen))
         return true;
     return fails(broken, dentry, "its inode has %u aliases and count %d", dentry.aliases.seen,
                  glance(dentry.inode->i_count));

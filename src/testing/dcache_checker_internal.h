@@ -29,15 +29,15 @@ namespace dcsim::inline DCSIM_BACKEND
 
 /// Where a walk along a chain met a dentry.
 struct chain_position {
-    unsigned length;              ///< of the chain
-    unsigned times;               ///< that the dentry is on it
-    const struct dentry *twin;    ///< another one on it, with the same parent and name
+    unsigned length;           ///< of the chain
+    unsigned times;            ///< that the dentry is on it
+    const struct dentry *twin; ///< another one on it, with the same parent and name
 };
 
 /// What is below a dentry.
 struct child_facts {
-    unsigned seen;    ///< on the list of children, as far as it was walked
-    unsigned cursors; ///< of them
+    unsigned seen;              ///< on the list of children, as far as it was walked
+    unsigned cursors;           ///< of them
     const struct dentry *stray; ///< one that does not belong there
 };
 
@@ -151,45 +151,45 @@ using rule_at_rest = bool(const dentry_facts &dentry, rest_totals *totals,
 using rule_of_inode = bool(const inode *inode, broken_invariant *broken);
 using rule_of_totals = bool(const rest_totals &totals, broken_invariant *broken);
 
-rule_of_dentry one_lookup_per_name;       // 1
-rule_of_dentry lookup_can_be_found;       // 2
+rule_of_dentry one_lookup_per_name; // 1
+rule_of_dentry lookup_can_be_found; // 2
 rule_at_rest lookup_can_be_found_at_rest;
-rule_of_dentry lookup_is_blank;           // 3
-rule_of_dentry known_or_in_lookup;        // 4
-rule_of_dentry lookup_waiters_woken;      // 6
-rule_at_rest no_lookup_at_rest;           // 8
-rule_of_dentry dir_seq_odd_under_lock;    // 10
+rule_of_dentry lookup_is_blank;        // 3
+rule_of_dentry known_or_in_lookup;     // 4
+rule_of_dentry lookup_waiters_woken;   // 6
+rule_at_rest no_lookup_at_rest;        // 8
+rule_of_dentry dir_seq_odd_under_lock; // 10
 rule_of_inode dir_seq_even_at_rest;
 
-rule_of_dentry hashed_can_be_found;       // 11
-rule_of_dentry one_dentry_per_name;       // 12
+rule_of_dentry hashed_can_be_found; // 11
+rule_of_dentry one_dentry_per_name; // 12
 rule_at_rest one_dentry_per_spelling;
-rule_of_dentry name_in_order;             // 13
+rule_of_dentry name_in_order; // 13
 rule_at_rest name_in_order_at_rest;
-rule_of_dentry sequence_even;             // 14
+rule_of_dentry sequence_even; // 14
 
-rule_of_dentry children_linked;           // 15
+rule_of_dentry children_linked; // 15
 rule_at_rest children_counted;
 rule_of_totals children_all_met;
-rule_of_dentry children_hold_parent;      // 16
-rule_of_dentry one_super_block;           // 17
+rule_of_dentry children_hold_parent; // 16
+rule_of_dentry one_super_block;      // 17
 rule_at_rest no_circle_of_parents;
-rule_of_dentry dead_is_gone;              // 18
-rule_of_dentry parent_outlives_child;     // 19
-rule_of_dentry dead_stays_dead;           // 20
-rule_at_rest dead_was_killed;             // 28
-rule_at_rest unused_is_kept;              // 29
-rule_of_dentry waiters_for_death;         // 30
+rule_of_dentry dead_is_gone;          // 18
+rule_of_dentry parent_outlives_child; // 19
+rule_of_dentry dead_stays_dead;       // 20
+rule_at_rest dead_was_killed;         // 28
+rule_at_rest unused_is_kept;          // 29
+rule_of_dentry waiters_for_death;     // 30
 
-rule_of_dentry inode_and_type_agree;      // 22
+rule_of_dentry inode_and_type_agree; // 22
 rule_of_inode aliases_agree;
-rule_of_dentry directory_has_one_alias;   // 23
+rule_of_dentry directory_has_one_alias; // 23
 rule_of_inode names_have_links;
-rule_of_dentry aliases_hold_inode;        // 25
+rule_of_dentry aliases_hold_inode; // 25
 
-rule_of_dentry lru_flags_agree;           // 26
+rule_of_dentry lru_flags_agree; // 26
 rule_at_rest lru_flags_agree_at_rest;
-rule_at_rest unused_counted;              // 27
+rule_at_rest unused_counted; // 27
 rule_of_totals counters_agree;
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -29,7 +29,8 @@ long walk_lru(const super_block *sb, const dentry **stray)
     const list_head *head = &sb->s_dentry_lru.node.list;
     long length = 0;
 
-    for (list_head *at = glance(head->next); at != head && !*stray && length < endless; at = glance(at->next)) {
+    for (list_head *at = glance(head->next); at != head && !*stray && length < endless;
+         at = glance(at->next)) {
         const auto *dentry = container_of(at, struct dentry, d_lru);
         length++;
         if (dentry->d_sb != sb || !is_on_lru(glance(dentry->d_flags)))

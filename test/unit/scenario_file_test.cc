@@ -383,15 +383,29 @@ TEST(ScenarioVariant, NameIsInSmallLetters)
 
 TEST(ScenarioVariant, ChangesSomething)
 {
-    EXPECT_THAT(findings_with("[variant.v]\n"
-                              "[variant.w]\n"
-                              "set = {}\n"
-                              "[variant.u]\n"
-                              "set = 1\n"),
-                ElementsAre("6:10: variant v changes nothing: it needs a set",
-                            "8:7: set is empty: a variant changes something",
-                            "10:7: set must be a table, as in { \"task.A.do\" = [...] }; this is a "
-                            "whole number"));
+    EXPECT_THAT(
+        findings_with("[variant.v]\n"
+                      "[variant.w]\n"
+                      "set = {}\n"
+                      "[variant.u]\n"
+                      "set = 1\n"),
+        ElementsAre(
+            "6:10: variant v changes nothing: it needs a set or, for a patched port, an expect",
+            "8:7: set is empty: a variant changes something",
+            "10:7: set must be a table, as in { \"task.A.do\" = [...] }; this is a "
+            "whole number"));
+}
+
+TEST(ScenarioVariant, MayJustExpectSomethingElse)
+{
+    const std::string text = file_with("[variant.patched]\nexpect = 'violated: two'\n");
+    const scenario patched = parse_scenario(text, "f", "patched");
+
+    EXPECT_TRUE(patched.expect.violated);
+    EXPECT_EQ(patched.expect.words, "two");
+    EXPECT_EQ(patched.variants.size(), 1u);
+    EXPECT_EQ(patched.tasks.size(), 1u);
+    EXPECT_FALSE(parse_scenario(text, "f").expect.violated);
 }
 
 TEST(ScenarioVariant, ExpectationIsOneOfThree)

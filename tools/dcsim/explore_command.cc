@@ -3,8 +3,6 @@
 // The commands that drive the model backend.
 #include "explore_command.h"
 
-#include <cstdio>
-
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #include "exit_code.h"
 #include "explore_report.h"
 #include "interruption.h"
+#include "output.h"
 #include "progress.h"
 #include "text.h"
 #include "usage_error.h"
@@ -121,14 +120,6 @@ std::string lanes_of(const trace &trace, const explore_options &options)
     lanes.most_rows = options.full ? 0 : 70;
     lanes.width = terminal_width();
     return format_lanes(trace, lanes);
-}
-
-bool print(const std::string &text)
-{
-    if (fwrite(text.data(), 1, text.size(), stdout) == text.size() && fflush(stdout) == 0)
-        return true;
-    fmt::print(stderr, "dcsim: the output could not be written\n");
-    return false;
 }
 
 std::string replay_arguments(const explore_options &options, const std::string &token)
@@ -255,7 +246,7 @@ int explore_command(const explore_options &options)
                                      search.limits, scenario_program::scenario_step_of, &followed);
         outcome.lanes = lanes_of(outcome.trace, options);
     }
-    if (!print(options.json ? explore_json(options, scenario, search, outcome)
+    if (!write_output(options.json ? explore_json(options, scenario, search, outcome)
                             : explore_text(options, scenario, search, outcome)))
         return exit_internal;
     if (interrupted())
@@ -286,7 +277,7 @@ int replay_command(const explore_options &options)
     const trace trace =
         record_trace(program->program(), token.schedule, wanted_carrier(options.carrier), limits,
                      scenario_program::scenario_step_of, &followed);
-    if (!print(options.json ? replay_json(scenario, followed, trace)
+    if (!write_output(options.json ? replay_json(scenario, followed, trace)
                             : replay_text(followed, trace, lanes_of(trace, options))))
         return exit_internal;
     if (followed.diverged) {

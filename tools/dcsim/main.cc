@@ -14,14 +14,18 @@
 
 #include "dcsim/kernel/rcupdate.h"
 #include "dcsim/scenario/scenario.h"
+#include "check_command.h"
 #include "exit_code.h"
+#include "explain_command.h"
 #include "explore_command.h"
 #include "interruption.h"
+#include "list_command.h"
+#include "output.h"
 #include "progress.h"
 #include "report.h"
 #include "run.h"
 #include "run_command.h"
-#include "suggestion.h"
+#include "dcsim/scenario/suggestion.h"
 #include "usage_error.h"
 
 namespace dcsim::cli
@@ -31,18 +35,6 @@ namespace
 {
 
 constexpr const char *kernel_release = "7.2";
-
-/// Writes the data a command was asked for. A full disk or a closed pipe must not look like
-/// success.
-bool write_output(const std::string &text)
-{
-    const bool written = fwrite(text.data(), 1, text.size(), stdout) == text.size();
-
-    if (written && fflush(stdout) == 0)
-        return true;
-    fmt::print(stderr, "dcsim: the output could not be written\n");
-    return false;
-}
 
 int run_command(const run_options &options)
 {
@@ -101,13 +93,16 @@ std::string describe(const CLI::App &parser, const CLI::ParseError &error)
     const std::string word = unknown.front().substr(0, unknown.front().find('='));
     const char *what = word.starts_with("-") ? "option" : chosen.empty() ? "command" : "argument";
     return fmt::format("{}: unknown {} '{}'.{} (see {} --help)", name, what, printable(word),
-                       did_you_mean(word, valid_words(place)), name);
+                       scenario::did_you_mean(word, valid_words(place)), name);
 }
 
 int main_command(int argc, char **argv)
 {
     CLI::App parser("A userspace simulator of the Linux VFS dcache", "dcsim");
     run_options run;
+    list_options list;
+    check_options check;
+    explain_options explain;
     explore_options explore;
     explore_options replay;
     bool version_json = false;
@@ -115,6 +110,9 @@ int main_command(int argc, char **argv)
     parser.set_version_flag("--version", version_text(false));
     parser.require_subcommand(1);
     const CLI::App *run_parser = add_run_command(parser, run);
+    const CLI::App *list_parser = add_list_command(parser, list);
+    const CLI::App *check_parser = add_check_command(parser, check);
+    const CLI::App *explain_parser = add_explain_command(parser, explain);
     const CLI::App *explore_parser = add_explore_command(parser, explore);
     const CLI::App *replay_parser = add_replay_command(parser, replay);
     CLI::App *version = parser.add_subcommand("version", "Print the version");
@@ -125,6 +123,12 @@ int main_command(int argc, char **argv)
             complete_run_options(run);
             return run_command(run);
         }
+        if (*list_parser)
+            return list_command(list);
+        if (*check_parser)
+            return check_command(check);
+        if (*explain_parser)
+            return explain_command(explain);
         if (*explore_parser)
             return explore_command(explore);
         if (*replay_parser)

@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "suggestion.h"
+#include "dcsim/scenario/suggestion.h"
 #include "usage_error.h"
 
 namespace dcsim::cli
@@ -42,7 +42,7 @@ size_t parse_kind(std::string_view name, std::string_view text)
         if (name == kind_names[kind])
             return kind;
     throw usage_error(fmt::format("--mix '{}': unknown kind '{}'; kinds are {}.{}", text, name,
-                                  fmt::join(kind_names, ", "), did_you_mean(name, valid_kinds())));
+                                  fmt::join(kind_names, ", "), scenario::did_you_mean(name, valid_kinds())));
 }
 
 double parse_weight(std::string_view number, std::string_view kind, std::string_view text)
@@ -137,7 +137,7 @@ operation_mix operation_mix::parse(std::string_view text)
     if (text.find('=') == text.npos)
         throw usage_error(fmt::format(
             "--mix '{}': unknown mix; mixes are {}, or give weights like cold=30,hot=70.{}", text,
-            fmt::join(valid_mixes(), ", "), did_you_mean(text, valid_mixes())));
+            fmt::join(valid_mixes(), ", "), scenario::did_you_mean(text, valid_mixes())));
     return operation_mix(text, parse_weights(text));
 }
 

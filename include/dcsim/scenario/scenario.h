@@ -36,6 +36,7 @@ enum class verb {
     drop,
     invalidate,
     warm,
+    rcu_inode,
     sync_rcu,
     await,
 };

@@ -37,6 +37,7 @@ class scenario_world final : public scenario::fact_source
   public:
     /// `scenario` must outlive the world.
     scenario_world(const scenario::scenario &scenario, const world_reports &reports);
+    ~scenario_world() override;
 
     /// Starts the VFS, fills the disk, runs the steps of [setup]. Alone.
     void set_up();
@@ -78,7 +79,8 @@ class scenario_world final : public scenario::fact_source
 
     const scenario::task &task(int number) const;
     struct world_variable &variable(int task, int slot) const;
-    memfs_node *fill_entry(size_t number);
+    void allocate_state();
+    void free_state();
     void fill_disk();
     void run_step(int task, const scenario::step &step);
     dentry *walk(int path) const;
@@ -88,6 +90,7 @@ class scenario_world final : public scenario::fact_source
     int64_t rename_path(const scenario::step &step, unsigned flags) const;
     int64_t link_path(const scenario::step &step) const;
     void use_variable(const scenario::step &step);
+    int64_t read_inode_under_rcu(const scenario::step &step);
     int64_t act_on_cache(const scenario::step &step);
     int64_t unmount();
     void note_dentry(struct world_variable &into, dentry *dentry, bool keep) const;
@@ -108,9 +111,6 @@ class scenario_world final : public scenario::fact_source
     std::vector<uint64_t> reached_;
     std::string final_state_;
     bool record_final_states_ = false;
-
-  public:
-    ~scenario_world() override;
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -22,11 +22,11 @@ namespace dcsim::inline DCSIM_BACKEND
 
 /// A rule that does not hold.
 struct broken_invariant {
-    int number;       ///< in the list
-    const char *rule; ///< in words
+    int number;                  ///< in the list
+    const char *rule;            ///< in words
     const struct dentry *dentry; ///< whose rule it is; nullptr when it is not a dentry's
     const struct inode *inode;   ///< whose rule it is, or the dentry's; may be nullptr
-    char detail[200]; ///< what was found, beginning with the name
+    char detail[200];            ///< what was found, beginning with the name
 };
 
 struct dentry_facts;

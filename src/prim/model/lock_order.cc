@@ -19,20 +19,20 @@ namespace
 
 constexpr unsigned max_nodes = 64;
 constexpr unsigned max_classes = 40;
+constexpr unsigned max_subclasses = 8;
 
 using node_mask = uint64_t;
 
 struct node_name {
     uint8_t lock_class;
     uint8_t subclass;
-
-    bool operator==(const node_name &) const = default;
 };
 
 const char *class_names[max_classes] = {"(no class)"};
 unsigned classes = 1;
 node_name nodes[max_nodes];
 unsigned node_count;
+uint8_t numbers[max_classes][max_subclasses];
 
 struct order_graph {
     node_mask after[max_nodes]; ///< taken at some time while this one was held
@@ -43,15 +43,17 @@ order_graph at_start;
 
 uint8_t node_number(uint8_t lock_class, int subclass)
 {
-    const node_name wanted = {lock_class, static_cast<uint8_t>(subclass)};
+    const auto which = static_cast<unsigned>(subclass) % max_subclasses;
+    uint8_t &known = numbers[lock_class][which];
 
-    for (unsigned i = 0; i < node_count; i++)
-        if (nodes[i] == wanted)
-            return static_cast<uint8_t>(i);
+    // 0 stands for "none yet": numbers are kept plus one.
+    if (known)
+        return static_cast<uint8_t>(known - 1);
     if (node_count == max_nodes)
         violate(violation_kind::internal, "more than %u classes of locks", max_nodes);
-    nodes[node_count] = wanted;
-    return static_cast<uint8_t>(node_count++);
+    nodes[node_count] = {lock_class, static_cast<uint8_t>(which)};
+    known = static_cast<uint8_t>(++node_count);
+    return static_cast<uint8_t>(known - 1);
 }
 
 const char *node_text(uint8_t node)
@@ -100,7 +102,11 @@ void add_order(const held_lock &outer, uint8_t inner, const void *lock)
 uint8_t lock_class_number(const char *name)
 {
     for (unsigned i = 1; i < classes; i++)
-        if (class_names[i] == name || !strcmp(class_names[i], name))
+        if (class_names[i] == name)
+            return static_cast<uint8_t>(i);
+    // The same text from another file, or from a module.
+    for (unsigned i = 1; i < classes; i++)
+        if (!strcmp(class_names[i], name))
             return static_cast<uint8_t>(i);
     if (classes == max_classes)
         violate(violation_kind::internal, "more than %u classes of locks", max_classes);

@@ -40,7 +40,7 @@ int64_t scenario_world::fact(const scenario::operand &wanted) const
         return attribute(wanted);
     case kind::lookups:
         return wanted.path == scenario::all_paths ? state_->all_lookups
-                                                  : state_->lookups[wanted.path];
+                                                  : state_->lookups[static_cast<size_t>(wanted.path)];
     case kind::waits:
     case kind::retries:
     case kind::blocked:

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// What the steps of a scenario change. One object, from the backend's memory.
+// What the steps of a scenario change, in memory of the backend's.
 #pragma once
+
+#include <span>
 
 #include "dcsim/kernel/once.h"
 #include "dcsim/scenario/world.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
-
-inline constexpr unsigned world_variables = 96;
-inline constexpr unsigned world_tasks = 8;
-inline constexpr unsigned world_paths = 64;
 
 /// What a step left in a variable. Others read it while await() looks at it.
 struct world_variable {
@@ -35,11 +33,11 @@ struct world_task {
 struct world_state {
     super_block *sb; ///< nullptr once unmounted
     once<bool> unmounted;
-    int lookups[world_paths];
     int all_lookups;
-    int failures_left[world_paths];
-    world_task tasks[world_tasks];
-    world_variable variables[world_variables]; ///< of [setup], then of each task
+    std::span<int> lookups; ///< of each path
+    std::span<int> failures_left; ///< of each path: calls of ->lookup() that will fail
+    std::span<world_task> tasks;
+    std::span<world_variable> variables; ///< of [setup], then of each task
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND

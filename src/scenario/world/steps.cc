@@ -110,6 +110,10 @@ void scenario_world::run_step(int owner, const scenario::step &step)
 {
     int64_t number = 0;
 
+    if (!state_->sb && step.path >= 0) {
+        reports_.broken(reports_.argument, ("'" + step.text + "' runs after umount()").c_str());
+        return;
+    }
     switch (step.what) {
     case verb::walk:
     case verb::warm:
@@ -141,6 +145,9 @@ void scenario_world::run_step(int owner, const scenario::step &step)
         break;
     case verb::link:
         number = link_path(step);
+        break;
+    case verb::rcu_inode:
+        number = read_inode_under_rcu(step);
         break;
     case verb::shrink:
     case verb::shrink_tree:
@@ -193,6 +200,33 @@ void scenario_world::use_variable(const scenario::step &step)
         d_invalidate(dentry);
         break;
     }
+}
+
+/// What path_init() and the first lookup_fast() do with a working directory that another task may
+/// leave at any moment: the variable stands for fs->pwd, and its `held` for what fs->seq protects.
+int64_t scenario_world::read_inode_under_rcu(const scenario::step &step)
+{
+    const world_variable &target = variable(step.variable_task, step.variable_slot);
+    const dentry *dentry = READ_LOCKED(target.found);
+    int64_t number = -ENOENT;
+
+    rcu_read_lock();
+    if (dentry && READ_LOCKED(target.held)) {
+        const unsigned seq = read_seqcount_begin(&dentry->d_seq);
+        const inode *inode = READ_ONCE(dentry->d_inode);
+
+        // Still held: both were read while the dentry was in use. What comes now may be later.
+        if (READ_LOCKED(target.held)) {
+            const struct inode *again = READ_ONCE(dentry->d_inode);
+
+            if (read_seqcount_retry(&dentry->d_seq, seq))
+                number = -ECHILD;
+            else
+                number = again && again == inode ? static_cast<int64_t>(inode->i_ino) : 0;
+        }
+    }
+    rcu_read_unlock();
+    return number;
 }
 
 int64_t scenario_world::change_tree(const scenario::step &step) const

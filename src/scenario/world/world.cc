@@ -3,7 +3,8 @@
 // The life of a scenario: set-up, checks, clean-up.
 #include "dcsim/scenario/world.h"
 
-#include <cstring>
+#include <algorithm>
+#include <cstdio>
 
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/memfs.h"
@@ -28,6 +29,13 @@ constexpr umode_t file_mode(scenario::file_kind kind)
         break;
     }
     return S_IFREG_TYPE | 0644;
+}
+
+template <typename T>
+std::span<T> allocate_zeroed(size_t count)
+{
+    // At least one: an empty table must not look like a failure.
+    return {static_cast<T *>(memory_alloc_zeroed(count ? count : 1, sizeof(T))), count};
 }
 
 int call_before_lookup(void *world, inode *dir, dentry *dentry)
@@ -84,15 +92,37 @@ super_block *scenario_world::mounted() const
     return state_ ? state_->sb : nullptr;
 }
 
+void scenario_world::allocate_state()
+{
+    size_t variables = scenario_.setup.variables.size();
+
+    for (const scenario::task &one : scenario_.tasks)
+        variables += one.variables.size();
+    state_ = allocate_zeroed<world_state>(1).data();
+    state_->lookups = allocate_zeroed<int>(scenario_.paths.size());
+    state_->failures_left = allocate_zeroed<int>(scenario_.paths.size());
+    state_->tasks = allocate_zeroed<world_task>(scenario_.tasks.size());
+    state_->variables = allocate_zeroed<world_variable>(variables);
+    for (world_task &one : state_->tasks)
+        WRITE_LOCKED(one.step, -1);
+}
+
+void scenario_world::free_state()
+{
+    memory_free(state_->lookups.data());
+    memory_free(state_->failures_left.data());
+    memory_free(state_->tasks.data());
+    memory_free(state_->variables.data());
+    memory_free(state_);
+}
+
 void scenario_world::set_up()
 {
     vfs_config config;
     memfs_options options;
 
     the_world = this;
-    state_ = static_cast<world_state *>(memory_alloc_zeroed(1, sizeof(world_state)));
-    for (world_task &one : state_->tasks)
-        WRITE_LOCKED(one.step, -1);
+    allocate_state();
     config.dhash_entries = scenario_.hash_buckets;
     config.ihash_entries = scenario_.hash_buckets;
     config.in_lookup_shift = scenario_.in_lookup_bits;
@@ -104,7 +134,7 @@ void scenario_world::set_up()
     fill_disk();
     for (const scenario::step &step : scenario_.setup.steps)
         run_step(scenario::setup_task, step);
-    memset(state_->lookups, 0, sizeof(state_->lookups));
+    std::fill(state_->lookups.begin(), state_->lookups.end(), 0);
     state_->all_lookups = 0;
 }
 
@@ -128,7 +158,7 @@ void scenario_world::fill_disk()
                 state_->sb, parent, path.name.data(), path.name.size(), file_mode(entry.kind),
                 entry.kind == scenario::file_kind::symlink ? entry.target.c_str() : nullptr));
         }
-        state_->failures_left[entry.path] = entry.lookup_failures;
+        state_->failures_left[static_cast<size_t>(entry.path)] = entry.lookup_failures;
     }
 }
 
@@ -215,7 +245,7 @@ void scenario_world::finish()
                  leaks.counters);
         reports_.broken(reports_.argument, text);
     }
-    memory_free(state_);
+    free_state();
 }
 
 int64_t scenario_world::unmount()
