@@ -238,14 +238,12 @@ void arena_for_each_live(const char *pool, void (*visit)(void *argument, const a
                 visit(argument, one);
 }
 
-unsigned long arena_live_objects()
+void arena_for_each_live_object(void (*visit)(void *argument, const allocation &), void *argument)
 {
-    unsigned long live = 0;
-
     for (const heap &heap : arena.heaps)
         for (const allocation &one : heap.allocations)
-            live += !one.freed;
-    return live;
+            if (!one.freed)
+                visit(argument, one);
 }
 
 void report_bad_access(const void *address, const void *code)

@@ -231,7 +231,7 @@ task_control *choose_next(bool current_may_stay)
         if (next == no_task)
             end_execution(execution_end::given_up);
         search.footprint_size = 0;
-        if (!search.observer)
+        if (!search.observer && !search.program.invariant)
             x.stay_until = std::min(search.deciding->stay_until, x.step_limit);
     }
     if (next != x.current->id)
@@ -283,6 +283,10 @@ void settle_last_step()
 /// Hands over to whoever is next; returns when this task's operation is to be carried out.
 void take_turns(task_control &me)
 {
+    if (__builtin_expect(search.program.invariant != nullptr, false)) {
+        const aside aside;
+        search.program.invariant(search.program.argument);
+    }
     task_control *next = choose_next(me.pending != operation::relax);
 
     if (next != &me) {

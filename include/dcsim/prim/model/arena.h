@@ -100,8 +100,8 @@ const allocation *arena_find(const void *address);
 /// Calls visit(argument, allocation) for every live allocation of this pool, oldest first per task.
 void arena_for_each_live(const char *pool, void (*visit)(void *argument, const allocation &),
                          void *argument);
-/// Live allocations, of all pools.
-unsigned long arena_live_objects();
+/// The same for every pool.
+void arena_for_each_live_object(void (*visit)(void *argument, const allocation &), void *argument);
 
 /// Brings static data back to what it was when this was first called for it: before a set-up.
 void arena_reset_static_data(void *data, size_t bytes);

@@ -24,6 +24,8 @@ struct model_program {
     void (*task)(void *argument, unsigned index) = nullptr;
     /// Runs alone after the tasks have ended: checks what came out, and cleans up.
     void (*finally)(void *argument) = nullptr;
+    /// Looked at before every step. Not a schedule point; must not change anything.
+    void (*invariant)(void *argument) = nullptr;
     /// A spinlock was released: what it guards is at rest. Not a schedule point.
     void (*after_unlock)(void *argument, const void *lock, const char *lock_class) = nullptr;
     /// Whether this WARN is part of what is to be shown, and no violation.
