@@ -46,6 +46,8 @@ strategy wanted_strategy(const std::string &name)
 
 carrier_kind wanted_carrier(const std::string &name)
 {
+    if (name.empty())
+        return default_carrier;
     if (name == "fibers")
         return carrier_kind::fibers;
     if (name == "threads")

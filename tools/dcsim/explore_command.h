@@ -23,7 +23,7 @@ struct explore_options {
     unsigned pct_depth = 0;
     uint32_t step_limit = 100000;
     bool shrink = true;
-    std::string carrier = "fibers";
+    std::string carrier; ///< "": what suits the build
     bool full = false;
     bool json = false;
     std::string token; ///< replay

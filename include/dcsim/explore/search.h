@@ -24,7 +24,7 @@ struct search_options {
     uint64_t seed = 1;
     unsigned pct_depth = 0;      ///< 0: drawn anew for each execution
     bool shrink = true;
-    carrier_kind carrier = carrier_kind::fibers;
+    carrier_kind carrier = default_carrier;
     run_limits limits = {};
     /// Called some times a second while the search goes on; false ends it.
     std::function<bool(uint64_t executions, double seconds, int bound)> progress;

@@ -48,6 +48,19 @@ enum class carrier_kind : uint8_t {
     threads, ///< one OS thread a task, one running at a time: for sanitizers and debuggers
 };
 
+/// AddressSanitizer does not follow fibers.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr carrier_kind default_carrier = carrier_kind::threads;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr carrier_kind default_carrier = carrier_kind::threads;
+#else
+inline constexpr carrier_kind default_carrier = carrier_kind::fibers;
+#endif
+#else
+inline constexpr carrier_kind default_carrier = carrier_kind::fibers;
+#endif
+
 /// How an execution ended.
 enum class execution_end : uint8_t {
     finished, ///< all tasks ended, and nothing was wrong
