@@ -37,8 +37,8 @@ std::string short_name(const char *symbol)
     for (const char *prefix : {"dcsim::model::", "(anonymous namespace)::"})
         for (size_t at; (at = name.find(prefix)) != std::string::npos;)
             name.erase(at, strlen(prefix));
-    if (const size_t arguments = name.find_first_of("(<"); arguments && arguments != std::string::npos)
-        name.erase(arguments);
+    if (const size_t end = name.find_first_of("(<"); end && end != std::string::npos)
+        name.erase(end);
     if (const size_t result = name.rfind(' '); result != std::string::npos)
         name.erase(0, result + 1);
     return name;

@@ -105,8 +105,8 @@ constexpr auto table = std::to_array<verb_description>({
      {variable, none},
      "i = rcu_inode(d)",
      "read d's inode as an RCU walk does at its start: d_seq and d_inode while d is held, then "
-     "d_inode once more and d_seq, without a reference of its own; its number, 0 when d_seq did not "
-     "change but the inode did, ECHILD when d_seq changed, ENOENT when d was put"},
+     "d_inode once more and d_seq, without a reference of its own; its number, 0 when d_seq did "
+     "not change but the inode did, ECHILD when d_seq changed, ENOENT when d was put"},
     {verb::sync_rcu,
      "sync_rcu",
      nothing,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # dcsim_add_patched_port(<name> <patch>): a module with the port as <patch> changes it, for
-# `dcsim explore --port`. The patch is applied to a copy of the port's sources; the files it names are
-# compiled anew, and everything else is taken from the model library.
+# `dcsim explore --port`. The patch is applied to a copy of the port's sources; the files it names
+# are compiled anew, and everything else is taken from the model library.
 #
 # The port's own objects come first in the module, so it uses its own; the modelled primitives are
 # those of the program that loads it.

@@ -67,7 +67,8 @@ def main() -> int:
 
     code, clean = run(dcsim, "explore", scenario)
     if code != 0:
-        problems.append(f"without the patch: exit {code}, {clean['result']}, {clean.get('violation')}")
+        broken_clean = clean.get("violation")
+        problems.append(f"without the patch: exit {code}, {clean['result']}, {broken_clean}")
 
     print(
         f"found after {found['executions']} executions ({seconds:.2f} s with start and trace), "

@@ -116,7 +116,8 @@ json trace_json(const trace &trace)
     for (const trace_step &step : trace.steps) {
         json calls = json::array();
         for (const code_place &call : step.calls)
-            calls.push_back({{"function", call.function}, {"file", call.file}, {"line", call.line}});
+            calls.push_back(
+                {{"function", call.function}, {"file", call.file}, {"line", call.line}});
         steps.push_back({{"step", step.number},
                          {"task", trace.task_names[step.task]},
                          {"operation", operation_name(step.kind)},

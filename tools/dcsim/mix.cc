@@ -42,7 +42,8 @@ size_t parse_kind(std::string_view name, std::string_view text)
         if (name == kind_names[kind])
             return kind;
     throw usage_error(fmt::format("--mix '{}': unknown kind '{}'; kinds are {}.{}", text, name,
-                                  fmt::join(kind_names, ", "), scenario::did_you_mean(name, valid_kinds())));
+                                  fmt::join(kind_names, ", "),
+                                  scenario::did_you_mean(name, valid_kinds())));
 }
 
 double parse_weight(std::string_view number, std::string_view kind, std::string_view text)

@@ -7,13 +7,13 @@
 //     program.name = "message passing";
 //     program.setup = [&] { shared = dcsim::make_shared_state<state>(); };
 //     program.tasks = {{"writer", [&] { WRITE_ONCE(shared->flag, 1); }},
-//                      {"reader", [&] { dcsim::explore_check(READ_ONCE(shared->flag) < 2, "..."); }}};
+//                      {"reader", [&] { explore_check(READ_ONCE(shared->flag) < 2, "..."); }}};
 //     dcsim::exploration_report report = dcsim::explore(program);
 //
-// Every execution starts from memory as the set-up left it. That covers what the set-up and the tasks
-// allocate (kmalloc(), the caches, make_shared_state()) and the port's own static data; it does not
-// cover variables of the program that explores, such as what the lambdas capture. Let these point to
-// what the set-up allocated, and change nothing else.
+// Every execution starts from memory as the set-up left it. That covers what the set-up and the
+// tasks allocate (kmalloc(), the caches, make_shared_state()) and the port's own static data; it
+// does not cover variables of the program that explores, such as what the lambdas capture. Let them
+// point to what the set-up allocated, and change nothing else.
 #pragma once
 
 #include <functional>

@@ -4,9 +4,9 @@
 //
 //   round robin              everybody in turn, with a longer turn in each execution
 //   uniform                  every enabled task equally likely at every step
-//   PCT                      random priorities with few random changes (Burckhardt et al. 2010): one
-//                            run finds a bug that needs d ordering constraints with a probability of
-//                            at least 1 / (tasks * steps^(d-1))
+//   PCT                      random priorities with few random changes (Burckhardt et al. 2010):
+//                            one run finds a bug that needs d ordering constraints with a
+//                            probability of at least 1 / (tasks * steps^(d-1))
 //   preemption bounding      every execution with at most c preemptions, for c = 0, 1, 2, ...
 //                            (Musuvathi and Qadeer 2007): the first failure has the fewest possible
 //   depth first              every execution up to the order of independent steps (sleep sets,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Explorations as GoogleTest tests, and matchers. A failure prints the rule that broke, the token that
-// replays it, and what each task did.
+// Explorations as GoogleTest tests, and matchers. A failure prints the rule that broke, the token
+// that replays it, and what each task did.
 //
 //     EXPLORE(MessagePassing, ReaderSeesAllOrNothing)
 //     {

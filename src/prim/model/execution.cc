@@ -170,8 +170,8 @@ void no_way_given_to(task_id task)
             x.step);
 }
 
-/// Called when a task gives way in an execution with suspiciously many retries. The same state a second
-/// time: what happened in between can happen for ever.
+/// Called when a task gives way in an execution with suspiciously many retries. The same state a
+/// second time: what happened in between can happen for ever.
 void look_for_cycle(const task_control &task)
 {
     uint64_t state = arena_hash() + task.id;

@@ -14,8 +14,8 @@ namespace dcsim::inline DCSIM_BACKEND
 const model_program &loaded_program();
 /// The task stops here for good; somebody else runs.
 [[noreturn]] void task_ends();
-/// RCU's task, the caller, has nothing to do until execution_state::rcu_ready says so. Returns when a
-/// grace period is to end.
+/// RCU's task, the caller, has nothing to do until execution_state::rcu_ready says so. Returns when
+/// a grace period is to end.
 void rcu_task_idles(const void *rcu_address);
 /// What a new task does first and last. Called by the carrier on the task's own stack.
 void task_main(task_control &task);

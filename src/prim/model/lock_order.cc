@@ -89,8 +89,8 @@ void add_order(const held_lock &outer, uint8_t inner, const void *lock)
                 describe_address(outer.lock).c_str(), node_text(inner));
     if (comes_before(inner, from))
         violate(violation_kind::lock_order,
-                "%s takes %s (%s) while it holds %s (%s), and somewhere else the order is the other "
-                "way round",
+                "%s takes %s (%s) while it holds %s (%s), and somewhere else the order is the "
+                "other way round",
                 current_task().name, describe_address(lock).c_str(), node_text(inner),
                 describe_address(outer.lock).c_str(), node_text(from));
     now.after[from] |= node_mask{1} << inner;

@@ -137,10 +137,11 @@ void write_path(const dentry *dentry, char *text, size_t bytes)
     if (!depth)
         snprintf(text, bytes, "/");
     while (depth-- && used < bytes) {
-        const auto *name = reinterpret_cast<const char *>(*chain[depth]->d_name.name.word());
+        const dentry_name &name = chain[depth]->d_name;
         used += static_cast<size_t>(
             snprintf(text + used, bytes - used, "/%.*s",
-                     static_cast<int>(hashlen_len(*chain[depth]->d_name.hash_len.word()) & 0xff), name));
+                     static_cast<int>(hashlen_len(*name.hash_len.word()) & 0xff),
+                     reinterpret_cast<const char *>(*name.name.word())));
     }
 }
 

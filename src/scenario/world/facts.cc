@@ -39,8 +39,9 @@ int64_t scenario_world::fact(const scenario::operand &wanted) const
     case kind::references:
         return attribute(wanted);
     case kind::lookups:
-        return wanted.path == scenario::all_paths ? state_->all_lookups
-                                                  : state_->lookups[static_cast<size_t>(wanted.path)];
+        if (wanted.path == scenario::all_paths)
+            return state_->all_lookups;
+        return state_->lookups[static_cast<size_t>(wanted.path)];
     case kind::waits:
     case kind::retries:
     case kind::blocked:

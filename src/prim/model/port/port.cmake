@@ -9,8 +9,8 @@
 # dcsim_add_model_port(<name> <source>...)
 #   compiles sources first, as the object library <name>_objects.
 #
-# Both set the variable <name> to the path of the object, to be listed among the sources of a library
-# or module, and <name>_hashed to the list of hashed files.
+# Both set the variable <name> to the path of the object, to be listed among the sources of a
+# library or module. The second sets <name>_hashed to the list of hashed files as well.
 
 
 function(dcsim_gather_port name hashed)
