@@ -156,12 +156,9 @@ bool broken_by(const invariant &rule, broken_invariant *broken)
 template <size_t Index>
 bool holds(const dentry_facts &facts, broken_invariant *broken)
 {
-    constexpr rule_of_dentry *test = invariants[Index].of_dentry;
+    rule_of_dentry *test = invariants[Index].of_dentry;
 
-    if constexpr (test != nullptr)
-        return test(facts, broken) || broken_by(invariants[Index], broken);
-    else
-        return true;
+    return !test || test(facts, broken) || broken_by(invariants[Index], broken);
 }
 
 template <size_t... Index>

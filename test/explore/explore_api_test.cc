@@ -123,7 +123,7 @@ TEST(Explore, TokenReplays)
 
     count_twice(program, false);
     const std::string token = explore(program).token;
-    for (carrier_kind carrier : {carrier_kind::fibers, carrier_kind::threads}) {
+    for (carrier_kind carrier : {default_carrier, carrier_kind::threads}) {
         program.options.carrier = carrier;
         const replay_report again = replay(program, token);
         EXPECT_EQ(again.problem, "");

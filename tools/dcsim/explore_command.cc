@@ -48,11 +48,11 @@ carrier_kind wanted_carrier(const std::string &name)
 {
     if (name.empty())
         return default_carrier;
-    if (name == "fibers")
-        return carrier_kind::fibers;
-    if (name == "threads")
-        return carrier_kind::threads;
-    throw usage_error(fmt::format("--carrier '{}': must be fibers or threads", printable(name)));
+    for (const std::string &usable : usable_carriers())
+        if (name == usable)
+            return name == "fibers" ? carrier_kind::fibers : carrier_kind::threads;
+    throw usage_error(fmt::format("--carrier '{}': this build has {}", printable(name),
+                                  fmt::join(usable_carriers(), " and ")));
 }
 
 std::unique_ptr<scenario_program> make_program(const explore_options &options,
@@ -156,6 +156,13 @@ void add_common_options(CLI::App *command, explore_options &options)
 }
 
 } // namespace
+
+std::vector<std::string> usable_carriers()
+{
+    if (default_carrier == carrier_kind::fibers)
+        return {"fibers", "threads"};
+    return {"threads"};
+}
 
 CLI::App *add_explore_command(CLI::App &parser, explore_options &options)
 {

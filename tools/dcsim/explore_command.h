@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -28,6 +29,9 @@ struct explore_options {
     bool json = false;
     std::string token; ///< replay
 };
+
+/// What --carrier takes in this build: AddressSanitizer does not follow fibers.
+std::vector<std::string> usable_carriers();
 
 CLI::App *add_explore_command(CLI::App &parser, explore_options &options);
 /// Searches and reports. Returns an exit code; throws scenario::scenario_error, usage_error.

@@ -59,11 +59,13 @@ std::string version_text(bool json)
         return nlohmann::ordered_json({{"schema", "dcsim.version/1"},
                                        {"version", DCSIM_VERSION},
                                        {"kernel", kernel_release},
-                                       {"backend", "native"},
-                                       {"rcu", rcu_flavour()}})
+                                       {"backends", {"native", "model"}},
+                                       {"rcu", rcu_flavour()},
+                                       {"carriers", usable_carriers()}})
                    .dump(2) +
                "\n";
-    return fmt::format("dcsim {}\nthe dcache of Linux v{}, native threads, liburcu {}\n",
+    return fmt::format("dcsim {}\nthe dcache of Linux v{}: native threads with liburcu {}, and the "
+                       "model backend\n",
                        DCSIM_VERSION, kernel_release, rcu_flavour());
 }
 

@@ -18,6 +18,14 @@
 
 #include "dcsim/config.h"
 
+// On functions that look at an address only, not at what is there: without being told, g++ warns of
+// accesses to fields that are not initialised yet.
+#if defined(__clang__)
+#define DCSIM_ADDRESS_ONLY(argument)
+#else
+#define DCSIM_ADDRESS_ONLY(argument) __attribute__((access(none, argument)))
+#endif
+
 namespace dcsim::inline DCSIM_BACKEND
 {
 
@@ -96,7 +104,7 @@ void *arena_alloc(const char *pool, size_t bytes, size_t align);
 /// Into quarantine. Reports a double free, and a pointer that no allocation begins at.
 void arena_free(void *object, const void *code);
 /// The allocation that an address lies in; nullptr when there is none.
-const allocation *arena_find(const void *address);
+const allocation *arena_find(const void *address) DCSIM_ADDRESS_ONLY(1);
 /// Calls visit(argument, allocation) for every live allocation of this pool, oldest first per task.
 void arena_for_each_live(const char *pool, void (*visit)(void *argument, const allocation &),
                          void *argument);

@@ -172,14 +172,6 @@ inline task_control &current_task()
     return *execution().current;
 }
 
-// The functions below look at addresses only, not at what is there: without being told, g++ warns
-// of accesses to fields that are not initialised yet.
-#if defined(__clang__)
-#define DCSIM_ADDRESS_ONLY(argument)
-#else
-#define DCSIM_ADDRESS_ONLY(argument) __attribute__((access(none, argument)))
-#endif
-
 /// Reports an access to memory that is not there any more.
 void report_bad_access(const void *address, const void *code) DCSIM_ADDRESS_ONLY(1);
 
