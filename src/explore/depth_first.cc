@@ -23,11 +23,19 @@ namespace
 
 using footprint = std::vector<footprint_entry>;
 
+bool overlap(const footprint_entry &one, const footprint_entry &other)
+{
+    const auto begin = reinterpret_cast<uintptr_t>(one.address);
+    const auto other_begin = reinterpret_cast<uintptr_t>(other.address);
+
+    return begin < other_begin + other.bytes && other_begin < begin + one.bytes;
+}
+
 bool conflict(const footprint &one, const footprint &other)
 {
     for (const footprint_entry &mine : one)
         for (const footprint_entry &theirs : other)
-            if (mine.address == theirs.address && (mine.writes || theirs.writes))
+            if ((mine.writes || theirs.writes) && overlap(mine, theirs))
                 return true;
     return false;
 }

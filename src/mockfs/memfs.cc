@@ -333,14 +333,14 @@ inode *memfs_new_inode(super_block *sb, umode_t mode, unsigned links, const char
 /// before it has an alias, somebody with a file handle could make another alias for a directory.
 void memfs_publish_new(dentry *dentry, inode *inode)
 {
-    if (likely(!d_unhashed(dentry))) {
-        d_instantiate_new(dentry, inode);
-        return;
-    }
-    // The negative dentry that the lookup left was dropped since. The caller's reference on it
-    // keeps the inode from here on.
-    d_add(dentry, inode);
-    unlock_new_inode(inode);
+    const bool dropped = d_unhashed(dentry);
+
+    d_instantiate_new(dentry, inode);
+    // The negative dentry that the lookup left was dropped since. Not d_add(), which is for dentries
+    // that were never on the LRU and would leave nr_dentry_negative one too high. Nobody else hashes
+    // the name: the directory is locked for writing.
+    if (unlikely(dropped))
+        d_rehash(dentry);
 }
 
 // --- Directory operations. `dir` is locked for writing; for lookup shared is enough. ---
@@ -429,10 +429,11 @@ int memfs_link(dentry *old_dentry, inode *dir, dentry *dentry)
     add_link(inode);
     ihold(inode);
     add_name(node_of(dir), name, node_of(inode));
-    if (likely(!d_unhashed(dentry)))
-        d_instantiate(dentry, inode);
-    else
-        d_add(dentry, inode);
+    const bool dropped = d_unhashed(dentry);
+    d_instantiate(dentry, inode);
+    // As in memfs_publish_new().
+    if (unlikely(dropped))
+        d_rehash(dentry);
     return 0;
 }
 

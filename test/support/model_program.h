@@ -170,6 +170,15 @@ class loaded
     loaded &operator=(const loaded &) = delete;
 };
 
+/// How GoogleTest shows what came out of a search.
+inline void PrintTo(const search_result &result, std::ostream *out)
+{
+    constexpr const char *outcomes[] = {"holds", "violated", "inconclusive"};
+
+    *out << outcomes[static_cast<unsigned>(result.outcome)] << " after " << result.executions
+         << " executions, with " << result.preemptions << " preemptions";
+}
+
 /// The search covered what it promises and found nothing.
 MATCHER(Holds, "breaks no rule")
 {

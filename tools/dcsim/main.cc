@@ -122,6 +122,8 @@ int main_command(int argc, char **argv)
     try {
         parser.parse(argc, argv);
         if (*run_parser) {
+            if (!run.scenario.empty())
+                return scenario_run_command(complete_scenario_run_options(*run_parser, run));
             complete_run_options(run);
             return run_command(run);
         }

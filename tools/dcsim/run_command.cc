@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -22,6 +23,7 @@ namespace
 constexpr uint64_t default_files = 10000;
 constexpr double default_seconds = 5;
 constexpr double longest_seconds = 1e6;
+constexpr uint64_t default_rounds = 10000;
 
 template <typename Number>
 Number parse_number(const std::string &text, const std::string &option)
@@ -85,12 +87,15 @@ std::string run_footer()
             "  negative  look up a name that does not exist\n"
             "  rename    move a name away, back, or exchange two\n"
             "  pressure  reclaim some hundred unused dentries\n"
+            "With a scenario (see `dcsim list`), each task is a thread, round after round, and the\n"
+            "options are --variant, --ops (rounds; default 10000), --seconds, --seed and --json.\n"
             "Exit codes:\n"
             "  0 final check passed  1 it failed  2 usage error  70 internal error\n"
             "  130 interrupted (Ctrl-C: the run stops, reports and is checked; again: at once)\n"
             "Examples:\n"
             "  dcsim run --import /usr/include --threads 4 --lookup-delay 50\n"
             "  dcsim run --files 1000000 --max-dentries 800000 --threads 4 --seconds 10\n"
+            "  dcsim run parallel-lookup --ops 100000\n"
             "  dcsim run --mix cold=30,rename=70 --ops 100000 --threads 1 --seed 7 --json\n";
     return text;
 }
@@ -105,6 +110,23 @@ void add_tree_options(CLI::App *command, run_options &options)
                fmt::format("fill it with N made-up names instead; default {}", default_files));
     add_number(command, "--lookup-delay", options.lookup_delay_us, 0, 10000000, "US",
                "each ->lookup() of the run takes so many microseconds; default 0");
+}
+
+void add_scenario_options(CLI::App *command, run_options &options)
+{
+    command
+        ->add_option("scenario", options.scenario,
+                     "a scenario instead: a name from `dcsim list`, or a file (with a '/' or ending "
+                     "in .toml)")
+        ->type_name("NAME|FILE");
+    command->add_option("--variant", options.variant, "a variant of the scenario")
+        ->type_name("NAME");
+}
+
+void refuse_both_limits(const workload_options &workload)
+{
+    if (workload.seconds > 0 && workload.operations)
+        throw usage_error("--seconds and --ops: give one of them, it says when the run ends");
 }
 
 void add_library_options(CLI::App *command, run_options &options)
@@ -126,6 +148,7 @@ CLI::App *add_run_command(CLI::App &parser, run_options &options)
     CLI::App *command =
         parser.add_subcommand("run", "Many threads on one dcache, measured and checked");
 
+    add_scenario_options(command, options);
     // One thread alone never waits for another's lookup.
     options.workload.threads = std::max(2u, std::thread::hardware_concurrency());
     add_tree_options(command, options);
@@ -156,8 +179,9 @@ void complete_run_options(run_options &options)
 
     if (!options.import_directory.empty() && options.files)
         throw usage_error("--import and --files: a tree is either imported or made up, not both");
-    if (workload.seconds > 0 && workload.operations)
-        throw usage_error("--seconds and --ops: give one of them, it says when the run ends");
+    if (!options.variant.empty())
+        throw usage_error("--variant: there is no scenario that it could be a variant of");
+    refuse_both_limits(workload);
     if (workload.seconds <= 0 && !workload.operations)
         workload.seconds = default_seconds;
     if (options.import_directory.empty() && !options.files) {
@@ -165,6 +189,28 @@ void complete_run_options(run_options &options)
         options.tree_by_default = true;
     }
     workload.memory_may_end = options.fail_alloc != 0;
+}
+
+scenario_run_options complete_scenario_run_options(const CLI::App &command,
+                                                   const run_options &options)
+{
+    static const std::set<std::string> known = {"scenario",  "--variant", "--ops",
+                                                "--seconds", "--seed",    "--json"};
+    const workload_options &workload = options.workload;
+    std::string others;
+
+    for (const CLI::Option *option : command.get_options())
+        if (option->count() && !known.contains(option->get_name()))
+            others += (others.empty() ? "" : ", ") + option->get_name();
+    if (!others.empty())
+        throw usage_error(fmt::format("{}: not for a scenario", others));
+    refuse_both_limits(workload);
+    return {options.scenario,
+            options.variant,
+            workload.seconds > 0 || workload.operations ? workload.operations : default_rounds,
+            workload.seconds,
+            workload.seed,
+            options.json};
 }
 
 } // namespace dcsim::cli

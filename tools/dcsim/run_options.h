@@ -12,6 +12,8 @@ namespace dcsim::cli
 {
 
 struct run_options {
+    std::string scenario;         ///< name or file; empty: a tree and a mix of operations
+    std::string variant;          ///< of the scenario
     std::string import_directory; ///< empty: a generated tree
     uint64_t files = 0;           ///< names of a generated tree
     bool tree_by_default = false; ///< neither was given

@@ -30,6 +30,10 @@ struct world_reports {
     int64_t (*blocked)() = nullptr;
     /// Allocations that the search let fail. May be nullptr.
     int64_t (*failed_allocations)() = nullptr;
+    /// Called around every look at dentries that the caller holds no reference on. Where other tasks
+    /// run meanwhile, it must keep the memory of freed ones in place. May be nullptr: nobody runs.
+    void (*begin_look)() = nullptr;
+    void (*end_look)() = nullptr;
 };
 
 class scenario_world final : public scenario::fact_source
@@ -46,6 +50,10 @@ class scenario_world final : public scenario::fact_source
     /// Evaluates the checks, notes the final state, gives everything back and checks that nothing
     /// is left. Alone.
     void finish();
+    /// The same in two parts, for many rounds on native threads, where waiting for RCU takes longer
+    /// than the rest: after finish_round() the VFS stays up, and may be set_up() again.
+    void finish_round();
+    void shut_down();
 
     /// How the variables and the names stood when finish() was last called: one line, the same for
     /// equal outcomes on every backend.
@@ -70,12 +78,14 @@ class scenario_world final : public scenario::fact_source
 
     // Called by the file system it mounted.
     int before_lookup(inode *dir, dentry *dentry);
+    void created(dentry *dentry);
     void released(const dentry *dentry);
 
     super_block *mounted() const;
 
   private:
     struct path_parts;
+    class look;
 
     const scenario::task &task(int number) const;
     struct world_variable &variable(int task, int slot) const;
@@ -95,6 +105,8 @@ class scenario_world final : public scenario::fact_source
     int64_t unmount();
     void note_dentry(struct world_variable &into, dentry *dentry, bool keep) const;
     void put_what_is_held();
+    int path_of(const dentry *dentry) const;
+    int injected_error(const scenario::tree_entry &entry) const;
     bool names_path(const dentry *dentry, int path) const;
     dentry *cached_directory(int path) const;
     int64_t count_names(int path, bool positive_only) const;
@@ -111,6 +123,7 @@ class scenario_world final : public scenario::fact_source
     std::vector<uint64_t> reached_;
     std::string final_state_;
     bool record_final_states_ = false;
+    bool vfs_is_up_ = false; ///< after finish_round()
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND

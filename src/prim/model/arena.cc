@@ -199,6 +199,8 @@ void arena_free(void *object, const void *code)
         violate(violation_kind::double_free, "%s, freed by %s at step %u, is freed again by %s",
                 describe_address(object).c_str(), task_name(found.freed_by), found.freed_at,
                 current_task().name);
+    if (execution().observing)
+        note_access(object, true, found.bytes);
     found.freed = true;
     found.freed_by = current_task().id;
     found.freed_at = execution().step;

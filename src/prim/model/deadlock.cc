@@ -29,7 +29,7 @@ const task_control *holder_of(const task_control &waiter)
 
     if (!waits_for_lock(waiter))
         return nullptr;
-    for (unsigned i = 0; i < x.tasks; i++)
+    for (unsigned i = 0; i <= x.tasks; i++)
         for (uint32_t k = 0; k < x.task[i].held_locks; k++)
             if (x.task[i].held[k].lock == waiter.pending_address)
                 return &x.task[i];
@@ -97,7 +97,7 @@ void describe_deadlock(char *buffer, size_t bytes)
     text_writer text = {buffer, bytes};
 
     *buffer = 0;
-    for (unsigned i = 0; i < x.tasks; i++)
+    for (unsigned i = 0; i <= x.tasks; i++)
         if (stuck(x.task[i]))
             if (task_mask cycle = cycle_through(x.task[i])) {
                 text.add("a cycle: ");
@@ -110,17 +110,17 @@ void describe_deadlock(char *buffer, size_t bytes)
                 (void)cycle;
                 break;
             }
-    for (unsigned i = 0; i < x.tasks; i++)
+    for (unsigned i = 0; i <= x.tasks; i++)
         if (stuck(x.task[i]))
             describe_wait(text, x.task[i]);
 }
 
-task_control *deadlock_sleeper()
+task_control *deadlock_sleeper(task_mask tested)
 {
     execution_state &x = execution();
 
     for (unsigned i = 0; i < x.tasks; i++)
-        if (stuck(x.task[i]) && x.task[i].pending == operation::sleep)
+        if (!(tested >> i & 1) && stuck(x.task[i]) && x.task[i].pending == operation::sleep)
             return &x.task[i];
     return nullptr;
 }

@@ -10,7 +10,8 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <unordered_set>
+#include <unordered_map>
+#include <vector>
 
 #include "dcsim/prim/model/lock_order.h"
 #include "dcsim/prim/model/rcu.h"
@@ -46,9 +47,15 @@ struct search_side {
     /// Testing whether a sleeping task's condition holds by now: see conclude_deadlock().
     task_control *experiment = nullptr;
     uint32_t experiment_end = 0;
+    task_mask experiments; ///< tasks tested so far
 
-    /// States seen when some task gave way, once an execution has become suspiciously long.
-    std::unordered_set<uint64_t> states;
+    /// States seen when some task gave way, once an execution has become suspiciously long, with
+    /// the number of the turn; and the turn in which each task gave way last.
+    std::unordered_map<uint64_t, size_t> states;
+    size_t gave_way[max_tasks];
+
+    /// Shadow of objects whose frames have returned: the next execution knows nothing of them.
+    std::vector<uint8_t *> dead_stack;
 };
 search_side search;
 
@@ -83,38 +90,50 @@ void record_turn(task_id task)
     x.turn_began = x.step;
 }
 
-/// Nobody can go on. Returns the task whose condition is to be tested before judgement.
-task_control *conclude_deadlock()
+/// The execution ends with what was found before it was carried on as an experiment.
+[[noreturn]] void end_experiment()
 {
-    // Would it have gone on, had somebody woken it? Then the wake-up is what is missing.
-    task_control *sleeper = deadlock_sleeper();
+    x.step = search.broken.step;
+    end_execution(execution_end::violated);
+}
 
-    search.broken.kind = violation_kind::deadlock;
-    search.broken.task = x.current->id;
-    search.broken.step = x.step;
-    describe_deadlock(search.broken.text, sizeof(search.broken.text));
+/// The next sleeping task to be tested: would it go on, had somebody woken it? Ends the execution
+/// when all have been.
+task_control *next_experiment()
+{
+    task_control *sleeper = deadlock_sleeper(search.experiments);
+
     if (!sleeper)
-        end_execution(execution_end::violated);
-    record_turn(x.current->id);
+        end_experiment();
+    search.experiments |= bit(*sleeper);
     search.experiment = sleeper;
     search.experiment_end = x.step + steps_of_a_wait_loop;
-    search.observer = nullptr;
     sleeper->state = TASK_RUNNING;
     return sleeper;
 }
 
-/// The task that was woken for an experiment has reached its next point.
-void continue_experiment(const task_control &task)
+/// Nobody can go on. Returns the task whose condition is to be tested before judgement.
+task_control *conclude_deadlock()
 {
-    const bool asleep = task.pending == operation::sleep && task.state != TASK_RUNNING;
+    search.broken.kind = violation_kind::deadlock;
+    search.broken.task = x.current->id;
+    search.broken.step = x.step;
+    describe_deadlock(search.broken.text, sizeof(search.broken.text));
+    record_turn(x.current->id);
+    search.observer = nullptr;
+    search.experiments = 0;
+    x.stay_until = 0;
+    return next_experiment();
+}
 
-    if (asleep) {
-        x.step = search.broken.step;
-        end_execution(execution_end::violated);
-    }
-    if (++x.step < search.experiment_end && (!task.guard || task.guard(task)))
-        return;
-    x.step = search.broken.step;
+/// The task that was woken for an experiment has reached its next point. Returns who goes on.
+task_control *continue_experiment(task_control &task)
+{
+    // Asleep again: its condition is false. Waiting for anything else: nobody can tell.
+    if (!task.finished && task.guard && !task.guard(task))
+        return next_experiment();
+    if (!task.finished && ++x.step < search.experiment_end)
+        return &task;
     search.broken.kind = violation_kind::lost_wake_up;
     search.broken.task = task.id;
     char waits[sizeof(search.broken.text)];
@@ -122,7 +141,7 @@ void continue_experiment(const task_control &task)
     snprintf(search.broken.text, sizeof(search.broken.text),
              "%s sleeps although what it waits for is true, and nobody is left to wake it\n%.1200s",
              task.name, waits);
-    end_execution(execution_end::violated);
+    end_experiment();
 }
 
 // --- Choosing ---
@@ -138,6 +157,20 @@ task_mask ready_tasks()
             ready |= bit(task);
     }
     return ready;
+}
+
+/// Tasks that wait for something in memory that is not there any more: it will never come true, and
+/// they are to go on so that this is reported.
+task_mask waiting_in_freed_memory()
+{
+    task_mask found = 0;
+
+    for (task_mask left = x.guarded; left; left &= left - 1) {
+        const task_control &task = x.task[__builtin_ctz(left)];
+        if (in_arena(task.pending_address) && *shadow_of(task.pending_address))
+            found |= bit(task);
+    }
+    return found;
 }
 
 /// Leaves out who gave way to others that could have run and have not, as long as there is somebody
@@ -170,16 +203,35 @@ void no_way_given_to(task_id task)
             x.step);
 }
 
+/// Whether everybody who ran after this turn has given way since. Who has not may be getting on by
+/// what is on its stack, which is no part of the state.
+bool only_retries_since(size_t turn)
+{
+    const auto &segments = search.record.segments;
+
+    for (size_t i = turn + 1; i < segments.size(); i++)
+        if (search.gave_way[segments[i].task] <= turn)
+            return false;
+    return true;
+}
+
 /// Called when a task gives way in an execution with suspiciously many retries. The same state a
-/// second time: what happened in between can happen for ever.
+/// second time, with nothing but retries in between: that can happen for ever.
 void look_for_cycle(const task_control &task)
 {
+    const size_t turn = search.record.segments.size();
     uint64_t state = arena_hash() + task.id;
 
     for (unsigned i = 0; i <= x.tasks; i++)
         state = (state ^ reinterpret_cast<uintptr_t>(x.task[i].pending_code)) * 0x9e3779b97f4a7c15;
-    if (search.states.insert(state).second)
+    search.gave_way[task.id] = turn;
+    const auto [known, first_time] = search.states.try_emplace(state, turn);
+    if (first_time)
         return;
+    if (!only_retries_since(known->second)) {
+        known->second = turn;
+        return;
+    }
     violate(violation_kind::livelock,
             "%s goes round and round: the shared state and the place of every task are what they "
             "were before",
@@ -198,16 +250,14 @@ task_control *choose_next(bool current_may_stay)
 {
     task_mask enabled;
 
+    if (__builtin_expect(search.experiment != nullptr, false))
+        return continue_experiment(*search.experiment);
     if (program_finished())
         return nullptr;
-    if (__builtin_expect(search.experiment != nullptr, false)) {
-        continue_experiment(*search.experiment);
-        return search.experiment;
-    }
     enabled = ready_tasks();
     if (x.relaxed)
         enabled = without_relaxed(enabled);
-    if (__builtin_expect(!enabled, false))
+    if (__builtin_expect(!enabled, false) && !(enabled = waiting_in_freed_memory()))
         return conclude_deadlock();
     if (__builtin_expect(x.step >= x.step_limit, false))
         too_many_steps();
@@ -280,6 +330,13 @@ void settle_last_step()
     search.to_settle = nullptr;
 }
 
+/// Freeing looks for itself what it is given.
+inline void check_operation(operation kind, const void *address, const void *code)
+{
+    if (in_arena(address) && *shadow_of(address) && kind != operation::free)
+        report_bad_access(address, code);
+}
+
 /// Hands over to whoever is next; returns when this task's operation is to be carried out.
 void take_turns(task_control &me)
 {
@@ -292,6 +349,8 @@ void take_turns(task_control &me)
     if (next != &me) {
         carrier_switch(&me, next);
         x.current = &me;
+        // It was there when the operation was announced.
+        check_operation(me.pending, me.pending_address, me.pending_code);
     }
     begin_step(me);
 }
@@ -299,9 +358,13 @@ void take_turns(task_control &me)
 /// Objects in frames that have returned are not for others any more.
 void retire_stack_objects(task_control &me, uintptr_t stack_pointer)
 {
-    while (me.stack_objects && me.stack_object[me.stack_objects - 1] < stack_pointer)
-        *shadow_of(reinterpret_cast<void *>(me.stack_object[--me.stack_objects])) =
-            shadow_dead_stack;
+    while (me.stack_objects && me.stack_object[me.stack_objects - 1] < stack_pointer) {
+        auto *object = reinterpret_cast<void *>(me.stack_object[--me.stack_objects]);
+        *shadow_of(object) = shadow_dead_stack;
+        search.dead_stack.push_back(shadow_of(object));
+        if (x.observing)
+            note_access(object, true, shadow_granule);
+    }
 }
 
 } // namespace
@@ -315,15 +378,18 @@ void violate(violation_kind kind, const char *format, ...)
 {
     va_list arguments;
 
+    // Nobody woke the task that this happened to: it says nothing about the program.
+    if (search.experiment)
+        end_experiment();
     va_start(arguments, format);
     format_violation(kind, format, arguments);
     va_end(arguments);
     end_execution(execution_end::violated);
 }
 
-void note_access(const void *address, bool writes)
+void note_access(const void *address, bool writes, uint32_t bytes)
 {
-    footprint_entry entry = {address, writes};
+    footprint_entry entry = {address, writes, bytes};
     footprint_entry *end = search.footprint + search.footprint_size;
 
     if (x.solo || std::find(search.footprint, end, entry) != end)
@@ -338,8 +404,7 @@ __attribute__((noinline)) void schedule_point(operation kind, const void *addres
 {
     task_control &me = *x.current;
 
-    if (address && in_arena(address) && *shadow_of(address))
-        report_bad_access(address, __builtin_return_address(0));
+    check_operation(kind, address, __builtin_return_address(0));
     if (x.solo)
         return;
     if (__builtin_expect(search.to_settle != nullptr, false))
@@ -363,8 +428,7 @@ __attribute__((noinline)) void schedule_point_guarded(operation kind, const void
 {
     task_control &me = *x.current;
 
-    if (address && in_arena(address) && *shadow_of(address))
-        report_bad_access(address, __builtin_return_address(0));
+    check_operation(kind, address, __builtin_return_address(0));
     me.pending = kind;
     me.pending_writes = writes;
     me.pending_address = address;
@@ -441,8 +505,6 @@ void task_ends()
 {
     task_control &me = *x.current;
 
-    if (x.solo)
-        carrier_leave(&me, nullptr);
     if (search.to_settle)
         settle_last_step();
     if (me.held_locks)
@@ -452,13 +514,26 @@ void task_ends()
     if (me.atomic_depth)
         violate(violation_kind::unbalanced_lock, "%s ends inside an RCU read-side section",
                 me.name);
+    if (x.solo)
+        carrier_leave(&me, nullptr);
+    retire_stack_objects(me, task_stack_top(me.id));
     me.finished = true;
     x.runnable &= ~bit(me);
     me.guard = nullptr;
-    if (search.experiment == &me)
-        search.experiment_end = 0;
     carrier_leave(&me, choose_next(false));
 }
+
+namespace
+{
+
+void set_up()
+{
+    search.program.setup(search.program.argument);
+    // Every execution starts with nothing queued.
+    rcu_barrier();
+}
+
+} // namespace
 
 void task_main(task_control &task)
 {
@@ -467,9 +542,10 @@ void task_main(task_control &task)
         begin_step(task);
     if (task.id == x.tasks)
         rcu_task_body();
+    else if (task.id == main_task && task.pending == operation::start)
+        set_up();
     else if (task.id == main_task)
-        (task.pending == operation::start ? search.program.setup : search.program.finally)(
-            search.program.argument);
+        search.program.finally(search.program.argument);
     else
         search.program.task(search.program.argument, task.id);
     task_ends();
@@ -574,8 +650,13 @@ execution_end engine_run(scheduler &scheduler, const run_limits &limits, step_ob
     search.record.values.clear();
     search.broken.kind = violation_kind::none;
     search.end = execution_end::finished;
-    if (!search.states.empty())
+    if (!search.states.empty()) {
         search.states.clear();
+        std::fill(std::begin(search.gave_way), std::end(search.gave_way), 0);
+    }
+    for (uint8_t *shadow : search.dead_stack)
+        *shadow = shadow_accessible;
+    search.dead_stack.clear();
 
     carrier_reset();
     arena_restore();

@@ -37,8 +37,7 @@ void carrier_switch(task_control *from, task_control *to);
 
 /// Nobody is enabled and somebody has not finished: says who waits for whom.
 void describe_deadlock(char *text, size_t bytes);
-/// The task that may only have missed its wake-up: asleep, and part of no cycle. nullptr when there
-/// is none.
-task_control *deadlock_sleeper();
+/// A task, not one of `tested`, that may only have missed its wake-up. nullptr when there is none.
+task_control *deadlock_sleeper(task_mask tested);
 
 } // namespace dcsim::inline DCSIM_BACKEND

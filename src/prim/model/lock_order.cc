@@ -123,6 +123,11 @@ void lock_check_order(const void *lock, uint8_t lock_class, int subclass, bool s
 {
     task_control &me = current_task();
 
+    if (__builtin_expect(lock_class >= classes, false)) {
+        check_access(lock);
+        violate(violation_kind::bug, "%s takes %s, which was never initialised", me.name,
+                describe_address(lock).c_str());
+    }
     if (!me.held_locks)
         return;
     const uint8_t node = node_number(lock_class, subclass);
@@ -143,12 +148,12 @@ void lock_taken(const void *lock, uint8_t lock_class, int subclass, bool shared,
     me.held[me.held_locks++] = {lock, node_number(lock_class, subclass), shared, spinning};
 }
 
-void lock_released(const void *lock, const char *what)
+void lock_released(const void *lock, const char *what, bool shared)
 {
     task_control &me = current_task();
 
     for (uint32_t i = me.held_locks; i-- > 0;)
-        if (me.held[i].lock == lock) {
+        if (me.held[i].lock == lock && me.held[i].shared == shared) {
             memmove(&me.held[i], &me.held[i + 1], (me.held_locks - i - 1) * sizeof(held_lock));
             me.held_locks--;
             return;

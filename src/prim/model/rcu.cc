@@ -139,8 +139,11 @@ void synchronize_rcu()
     execution_state &x = execution();
 
     must_not_be_reader("synchronize_rcu()");
+    // Beginning is a step of its own: who is inside then decides, and waiting comes after it.
+    schedule_point(operation::synchronize, &rcu_address, true);
     current_task().grace = x.solo ? 0 : x.readers;
-    schedule_point_guarded(operation::synchronize, &rcu_address, true, grace_over);
+    if (current_task().grace)
+        schedule_point_guarded(operation::synchronize, &rcu_address, true, grace_over);
 }
 
 void rcu_barrier()
@@ -153,8 +156,10 @@ void rcu_barrier()
             run_oldest_callback();
         return;
     }
+    schedule_point(operation::barrier, &rcu_address, true);
     current_task().barrier = x.rcu_queued;
-    schedule_point_guarded(operation::barrier, &rcu_address, true, barrier_passed);
+    if (x.rcu_done < x.rcu_queued)
+        schedule_point_guarded(operation::barrier, &rcu_address, true, barrier_passed);
 }
 
 const char *rcu_flavour()

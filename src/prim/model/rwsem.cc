@@ -141,7 +141,7 @@ bool down_read_trylock(rw_semaphore *sem)
 void up_read(rw_semaphore *sem)
 {
     schedule_point(operation::unlock_shared, sem, true);
-    lock_released(sem, "rw_semaphore");
+    lock_released(sem, "read side of", true);
     sem->readers--;
 }
 
@@ -170,14 +170,14 @@ bool down_write_trylock(rw_semaphore *sem)
 void up_write(rw_semaphore *sem)
 {
     schedule_point(operation::unlock, sem, true);
-    lock_released(sem, "rw_semaphore");
+    lock_released(sem, "write side of");
     sem->writer = 0;
 }
 
 void downgrade_write(rw_semaphore *sem)
 {
     schedule_point(operation::unlock, sem, true);
-    lock_released(sem, "rw_semaphore");
+    lock_released(sem, "write side of");
     sem->writer = 0;
     take_for_reading(sem, 0);
 }
@@ -192,6 +192,9 @@ void down_read_non_owner(rw_semaphore *sem)
 void up_read_non_owner(rw_semaphore *sem)
 {
     schedule_point(operation::unlock_shared, sem, true);
+    if (!sem->readers)
+        violate(violation_kind::unbalanced_lock, "%s unlocks the read side of %s, which nobody holds",
+                current_task().name, describe_address(sem).c_str());
     sem->readers--;
 }
 

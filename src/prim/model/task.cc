@@ -22,8 +22,10 @@ void might_sleep()
 {
     const task_control &me = current_task();
 
-    if (__builtin_expect(me.atomic_depth == 0, true))
+    if (__builtin_expect(me.atomic_depth == 0 && me.id != execution().tasks, true))
         return;
+    if (!me.atomic_depth)
+        violate(violation_kind::sleeping_in_atomic, "a callback of RCU may sleep here");
     for (uint32_t i = 0; i < me.held_locks; i++)
         if (me.held[i].spinning)
             violate(violation_kind::sleeping_in_atomic,

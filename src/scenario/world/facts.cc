@@ -14,11 +14,6 @@ using kind = scenario::operand::kind;
 namespace
 {
 
-int64_t identity(const void *object)
-{
-    return static_cast<int64_t>(reinterpret_cast<intptr_t>(object));
-}
-
 bool is_hashed(const dentry *dentry)
 {
     return READ_LOCKED(dentry->d_hash.pprev) != nullptr;
@@ -39,9 +34,10 @@ int64_t scenario_world::fact(const scenario::operand &wanted) const
     case kind::references:
         return attribute(wanted);
     case kind::lookups:
-        if (wanted.path == scenario::all_paths)
-            return state_->all_lookups;
-        return state_->lookups[static_cast<size_t>(wanted.path)];
+        return __atomic_load_n(wanted.path == scenario::all_paths
+                                   ? &state_->all_lookups
+                                   : &state_->lookups[static_cast<size_t>(wanted.path)],
+                               __ATOMIC_RELAXED);
     case kind::waits:
     case kind::retries:
     case kind::blocked:
@@ -61,13 +57,14 @@ int64_t scenario_world::fact(const scenario::operand &wanted) const
 int64_t scenario_world::attribute(const scenario::operand &wanted) const
 {
     const world_variable &from = variable(wanted.task, wanted.variable);
-    const dentry *dentry = READ_LOCKED(from.found);
 
     if (!READ_LOCKED(from.assigned))
         return scenario::no_fact;
+    smp_rmb();
+    const dentry *dentry = READ_LOCKED(from.found);
     switch (wanted.what) {
     case kind::result:
-        return dentry ? identity(dentry) : from.number;
+        return dentry ? from.identity : from.number;
     case kind::error:
         return dentry || from.number > 0 ? 0 : from.number;
     case kind::inode:
@@ -110,7 +107,7 @@ int64_t scenario_world::task_counter(const scenario::operand &wanted) const
 dentry *scenario_world::cached_directory(int path) const
 {
     const path_parts &parts = parts_[static_cast<size_t>(path)];
-    dentry *parent = state_->sb->s_root;
+    dentry *parent = mounted()->s_root;
 
     if (parts.name.empty())
         return parent;
@@ -132,9 +129,9 @@ int64_t scenario_world::count_names(int path, bool positive_only) const
     const path_parts &parts = parts_[static_cast<size_t>(path)];
     int64_t count = 0;
 
-    if (!state_->sb)
+    if (!mounted())
         return 0;
-    const dentry *parent = state_->sb->s_root;
+    const dentry *parent = mounted()->s_root;
     if (parts.parent != "/") {
         parent = nullptr;
         for (size_t i = 0; i < parts_.size() && !parent; i++)
@@ -150,7 +147,7 @@ int64_t scenario_world::count_names(int path, bool positive_only) const
 
 void scenario_world::describe_final_state()
 {
-    std::vector<const dentry *> seen;
+    std::vector<int64_t> seen;
 
     final_state_.clear();
     for (size_t t = 0; t < scenario_.tasks.size(); t++) {
@@ -158,19 +155,18 @@ void scenario_world::describe_final_state()
         for (size_t v = 0; v < owner.variables.size(); v++) {
             const world_variable &from =
                 variable(static_cast<int>(t), static_cast<int>(v));
-            const dentry *dentry = READ_LOCKED(from.found);
 
             final_state_ += owner.name + "." + owner.variables[v].name + "=";
             if (!READ_LOCKED(from.assigned)) {
                 final_state_ += "? ";
-            } else if (!dentry) {
+            } else if (!READ_LOCKED(from.found)) {
                 final_state_ += std::to_string(from.number) + " ";
             } else {
                 size_t n = 0;
-                while (n < seen.size() && seen[n] != dentry)
+                while (n < seen.size() && seen[n] != from.identity)
                     n++;
                 if (n == seen.size())
-                    seen.push_back(dentry);
+                    seen.push_back(from.identity);
                 final_state_ += "d" + std::to_string(n) + ":" + std::to_string(from.inode) + " ";
             }
         }

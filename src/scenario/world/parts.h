@@ -20,6 +20,27 @@ inline bool has_name(const dentry *dentry, const std::string &name)
            !memcmp(READ_LOCKED(dentry->d_name.name), name.data(), name.size());
 }
 
+/// As long as it exists, the memory of a freed dentry stays.
+class scenario_world::look
+{
+  public:
+    explicit look(const scenario_world &world) : reports_(world.reports_)
+    {
+        if (reports_.begin_look)
+            reports_.begin_look();
+    }
+    ~look()
+    {
+        if (reports_.end_look)
+            reports_.end_look();
+    }
+    look(const look &) = delete;
+    look &operator=(const look &) = delete;
+
+  private:
+    const world_reports &reports_;
+};
+
 struct scenario_world::path_parts {
     explicit path_parts(const std::string &whole) : path(whole)
     {

@@ -24,7 +24,7 @@ dentry *scenario_world::walk(int path) const
 {
     const std::string &text = parts_[static_cast<size_t>(path)].path;
 
-    return lookup_path(state_->sb->s_root, text.data(), text.size());
+    return lookup_path(mounted()->s_root, text.data(), text.size());
 }
 
 /// The directory that a path's last component is in, referenced, or ERR_PTR.
@@ -33,8 +33,8 @@ dentry *scenario_world::walk_parent(int path) const
     const std::string &text = parts_[static_cast<size_t>(path)].parent;
 
     if (text == "/")
-        return dget(state_->sb->s_root);
-    return lookup_path(state_->sb->s_root, text.data(), text.size());
+        return dget(mounted()->s_root);
+    return lookup_path(mounted()->s_root, text.data(), text.size());
 }
 
 /// What the cache alone knows of a path: a reference, or ERR_PTR(-ENOENT).
@@ -53,13 +53,16 @@ dentry *scenario_world::look_in_cache(int path) const
     return found ? found : ERR_PTR(-ENOENT);
 }
 
-/// Is this the dentry of the path, by name and parents? Names and parents must be stable.
+/// Is this the dentry of the path, by name and parents? Somebody may move one of the parents
+/// meanwhile, hence only their hashes; then it is either, or none.
 bool scenario_world::names_path(const dentry *dentry, int path) const
 {
     const path_parts &parts = parts_[static_cast<size_t>(path)];
     const auto *parent = READ_LOCKED(dentry->d_parent);
+    const qstr name =
+        make_hashed_qstr(parent, parts.name.data(), static_cast<u32>(parts.name.size()));
 
-    if (!has_name(dentry, parts.name))
+    if (READ_LOCKED(dentry->d_name.hash_len) != name.hash_len)
         return false;
     if (parts.parent == "/")
         return READ_LOCKED(parent->d_parent) == parent;
@@ -110,7 +113,7 @@ void scenario_world::run_step(int owner, const scenario::step &step)
 {
     int64_t number = 0;
 
-    if (!state_->sb && step.path >= 0) {
+    if ((step.path >= 0 || step.what == verb::shrink) && !mounted()) {
         reports_.broken(reports_.argument, ("'" + step.text + "' runs after umount()").c_str());
         return;
     }
@@ -160,6 +163,7 @@ void scenario_world::run_step(int owner, const scenario::step &step)
     if (step.result_slot >= 0) {
         world_variable &into = variable(owner, step.result_slot);
         into.number = number;
+        smp_wmb();
         WRITE_LOCKED(into.assigned, true);
     }
 }
@@ -175,8 +179,10 @@ void scenario_world::note_dentry(world_variable &into, dentry *found, bool keep)
         into.inode = inode ? static_cast<int64_t>(inode->i_ino) : 0;
         into.negative = !inode;
         into.hashed = READ_LOCKED(found->d_hash.pprev) != nullptr;
+        into.identity = reinterpret_cast<intptr_t>(READ_LOCKED(found->d_fsdata));
         WRITE_LOCKED(into.held, keep);
     }
+    smp_wmb();
     WRITE_LOCKED(into.assigned, true);
 }
 
@@ -304,7 +310,7 @@ int64_t scenario_world::act_on_cache(const scenario::step &step)
         shrink_control sc = {step.count == scenario::everything
                                  ? a_whole_cache
                                  : static_cast<unsigned long>(step.count)};
-        return prune_dcache_sb(state_->sb, &sc);
+        return prune_dcache_sb(mounted(), &sc);
     }
     case verb::shrink_tree: {
         dentry *top = walk(step.path);
@@ -323,8 +329,10 @@ int64_t scenario_world::act_on_cache(const scenario::step &step)
         const scenario::expression &condition =
             scenario_.awaited[static_cast<size_t>(step.expression)];
         // What the condition looks at is in many places; the field is only there to wait at.
-        smp_cond_load_acquire(&state_->unmounted,
-                              [&](bool) { return scenario::holds(condition, *this); });
+        smp_cond_load_acquire(&state_->unmounted, [&](bool) {
+            const look look(*this);
+            return scenario::holds(condition, *this);
+        });
         return 0;
     }
     }

@@ -46,13 +46,21 @@ int call_before_lookup(void *world, inode *dir, dentry *dentry)
 /// d_release has no argument: one world at a time is mounted in a process.
 scenario_world *the_world;
 
+int call_created(dentry *dentry)
+{
+    if (the_world)
+        the_world->created(dentry);
+    return 0;
+}
+
 void call_released(dentry *dentry)
 {
     if (the_world)
         the_world->released(dentry);
 }
 
-constexpr dentry_operations world_dentry_operations = {.d_release = call_released};
+constexpr dentry_operations world_dentry_operations = {.d_init = call_created,
+                                                       .d_release = call_released};
 
 } // namespace
 
@@ -89,7 +97,7 @@ world_variable &scenario_world::variable(int owner, int slot) const
 
 super_block *scenario_world::mounted() const
 {
-    return state_ ? state_->sb : nullptr;
+    return state_ ? READ_LOCKED(state_->sb) : nullptr;
 }
 
 void scenario_world::allocate_state()
@@ -126,11 +134,12 @@ void scenario_world::set_up()
     config.dhash_entries = scenario_.hash_buckets;
     config.ihash_entries = scenario_.hash_buckets;
     config.in_lookup_shift = scenario_.in_lookup_bits;
-    vfs_init(config);
+    if (!vfs_is_up_)
+        vfs_init(config);
     options.before_lookup = call_before_lookup;
     options.before_lookup_argument = this;
     options.default_dentry_operations = &world_dentry_operations;
-    state_->sb = memfs_mount(options, "scenario");
+    WRITE_LOCKED(state_->sb, memfs_mount(options, "scenario"));
     fill_disk();
     for (const scenario::step &step : scenario_.setup.steps)
         run_step(scenario::setup_task, step);
@@ -144,18 +153,18 @@ void scenario_world::fill_disk()
 
     for (const scenario::tree_entry &entry : scenario_.tree) {
         const path_parts &path = parts_[static_cast<size_t>(entry.path)];
-        memfs_node *parent = memfs_root_node(state_->sb);
+        memfs_node *parent = memfs_root_node(mounted());
 
         for (size_t i = 0; i < nodes.size(); i++)
             if (scenario_.paths[static_cast<size_t>(scenario_.tree[i].path)] == path.parent)
                 parent = nodes[i];
         if (entry.same_as >= 0) {
             memfs_node *node = nodes[static_cast<size_t>(entry.same_as)];
-            memfs_add_directory_name(state_->sb, parent, path.name.data(), path.name.size(), node);
+            memfs_add_directory_name(mounted(), parent, path.name.data(), path.name.size(), node);
             nodes.push_back(node);
         } else {
             nodes.push_back(memfs_add_node(
-                state_->sb, parent, path.name.data(), path.name.size(), file_mode(entry.kind),
+                mounted(), parent, path.name.data(), path.name.size(), file_mode(entry.kind),
                 entry.kind == scenario::file_kind::symlink ? entry.target.c_str() : nullptr));
         }
         state_->failures_left[static_cast<size_t>(entry.path)] = entry.lookup_failures;
@@ -164,25 +173,51 @@ void scenario_world::fill_disk()
 
 int scenario_world::before_lookup(inode *, dentry *dentry)
 {
-    int error = 0;
+    const int path = path_of(dentry);
 
     __atomic_fetch_add(&state_->all_lookups, 1, __ATOMIC_RELAXED);
-    for (size_t path = 0; path < parts_.size(); path++) {
-        if (!names_path(dentry, static_cast<int>(path)))
+    if (path < 0)
+        return 0;
+    __atomic_fetch_add(&state_->lookups[static_cast<size_t>(path)], 1, __ATOMIC_RELAXED);
+    for (const scenario::tree_entry &entry : scenario_.tree) {
+        if (entry.path != path)
             continue;
-        __atomic_fetch_add(&state_->lookups[path], 1, __ATOMIC_RELAXED);
-        for (const scenario::tree_entry &entry : scenario_.tree) {
-            if (entry.path != static_cast<int>(path))
-                continue;
-            for (int point = 0; point < entry.lookup_points; point++)
-                cond_resched();
-            int *left = &state_->failures_left[path];
-            if (*left == scenario::every_time ||
-                (*left > 0 && __atomic_fetch_sub(left, 1, __ATOMIC_RELAXED) > 0))
-                error = entry.lookup_error;
-        }
+        for (int point = 0; point < entry.lookup_points; point++)
+            cond_resched();
+        return injected_error(entry);
     }
-    return error;
+    return 0;
+}
+
+/// The path that a dentry is looked up for, or -1.
+int scenario_world::path_of(const dentry *dentry) const
+{
+    const look look(*this);
+
+    for (size_t path = 0; path < parts_.size(); path++)
+        if (names_path(dentry, static_cast<int>(path)))
+            return static_cast<int>(path);
+    return -1;
+}
+
+/// What this call of ->lookup() fails with, or 0.
+int scenario_world::injected_error(const scenario::tree_entry &entry) const
+{
+    int *left = &state_->failures_left[static_cast<size_t>(entry.path)];
+    int seen = __atomic_load_n(left, __ATOMIC_RELAXED);
+
+    while (seen > 0 && !__atomic_compare_exchange_n(left, &seen, seen - 1, false, __ATOMIC_RELAXED,
+                                                    __ATOMIC_RELAXED))
+        continue;
+    return seen ? entry.lookup_error : 0;
+}
+
+/// Numbers the dentry: an address is used again where freed memory is.
+void scenario_world::created(dentry *dentry)
+{
+    const int64_t number = __atomic_add_fetch(&state_->dentries_created, 1, __ATOMIC_RELAXED);
+
+    WRITE_LOCKED(dentry->d_fsdata, reinterpret_cast<void *>(static_cast<intptr_t>(number)));
 }
 
 void scenario_world::released(const dentry *dentry)
@@ -223,6 +258,12 @@ void scenario_world::put_what_is_held()
 
 void scenario_world::finish()
 {
+    finish_round();
+    shut_down();
+}
+
+void scenario_world::finish_round()
+{
     check(scenario_.always, true, "always");
     check(scenario_.never, false, "never");
     for (size_t i = 0; i < scenario_.sometimes.size(); i++)
@@ -233,8 +274,17 @@ void scenario_world::finish()
         reports_.at_rest(reports_.argument);
 
     put_what_is_held();
-    if (state_->sb)
+    if (mounted())
         unmount();
+    free_state();
+    vfs_is_up_ = true;
+}
+
+void scenario_world::shut_down()
+{
+    if (!vfs_is_up_)
+        return;
+    vfs_is_up_ = false;
     const vfs_leaks leaks = vfs_exit();
     if (!leaks.none()) {
         char text[200];
@@ -245,14 +295,13 @@ void scenario_world::finish()
                  leaks.counters);
         reports_.broken(reports_.argument, text);
     }
-    free_state();
 }
 
 int64_t scenario_world::unmount()
 {
-    super_block *sb = state_->sb;
+    super_block *sb = mounted();
 
-    state_->sb = nullptr;
+    WRITE_LOCKED(state_->sb, nullptr);
     WRITE_LOCKED(state_->unmounted, true);
     return memfs_unmount(sb);
 }

@@ -183,7 +183,7 @@ inline void check_access(const void *address)
 }
 
 /// Notes an access for the search, when it asked for footprints.
-void note_access(const void *address, bool writes) DCSIM_ADDRESS_ONLY(1);
+void note_access(const void *address, bool writes, uint32_t bytes = 1) DCSIM_ADDRESS_ONLY(1);
 
 /// Announces an operation on `address` and waits for this task's turn. Returns when the operation
 /// is to be carried out.

@@ -22,6 +22,7 @@ inline constexpr task_id no_task = 0xff;
 struct footprint_entry {
     const void *address;
     bool writes;
+    uint32_t bytes = 1; ///< more when memory goes away: every field in it is concerned
 
     bool operator==(const footprint_entry &) const = default;
 };
