@@ -72,6 +72,7 @@ model_program make_program(const exploration &program)
     made.state = state.begin;
     made.state_bytes = state.bytes;
     made.faults = program.failing_allocations;
+    made.reschedules = program.reschedules;
     return made;
 }
 

@@ -51,7 +51,9 @@ bool always_of_interest(const trace_step &step)
     case operation::wait:
     case operation::sleep:
     case operation::wake:
+    case operation::call_rcu:
     case operation::grace_period:
+    case operation::free:
     case operation::synchronize:
     case operation::barrier:
     case operation::relax:

@@ -336,9 +336,9 @@ void memfs_publish_new(dentry *dentry, inode *inode)
     const bool dropped = d_unhashed(dentry);
 
     d_instantiate_new(dentry, inode);
-    // The negative dentry that the lookup left was dropped since. Not d_add(), which is for dentries
-    // that were never on the LRU and would leave nr_dentry_negative one too high. Nobody else hashes
-    // the name: the directory is locked for writing.
+    // The negative dentry that the lookup left was dropped since. Not d_add(), which is for
+    // dentries that were never on the LRU and would leave nr_dentry_negative one too high. Nobody
+    // else hashes the name: the directory is locked for writing.
     if (unlikely(dropped))
         d_rehash(dentry);
 }

@@ -3,6 +3,8 @@
 // Exploring from C++, as a test or an experiment does it.
 #include "dcsim/testing/explore_gtest.h"
 
+#include <algorithm>
+
 #include "dcsim/explore/token.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/kernel/spinlock.h"
@@ -40,7 +42,7 @@ void set_up_counter()
 /// Two tasks that count, with or without the lock.
 void count_twice(exploration &program, bool locked)
 {
-    const auto count = [locked] {
+    const auto count = [locked]() __context_unsafe("locks or does not") {
         if (locked)
             spin_lock(&shared->lock);
         ++shared->value;
@@ -166,6 +168,24 @@ TEST(Explore, ForgottenAllocationIsALeak)
     EXPECT_THAT(report.search.broken.text, HasSubstr("allocated by A"));
     program.check_leaks = false;
     EXPECT_THAT(explore(program), Holds());
+}
+
+TEST(Explore, NeedReschedIsAChoiceAsOftenAsAllowed)
+{
+    exploration program;
+    int most = 0;
+
+    program.tasks = {{"A", [&] {
+                          int yes = 0;
+                          for (int i = 0; i < 4; i++)
+                              yes += need_resched();
+                          most = std::max(most, yes);
+                      }}};
+    EXPECT_THAT(explore(program), Holds());
+    EXPECT_EQ(most, 0);
+    program.reschedules = 2;
+    EXPECT_THAT(explore(program), Holds());
+    EXPECT_EQ(most, 2);
 }
 
 TEST(Explore, EveryExecutionStartsFromTheSetup)

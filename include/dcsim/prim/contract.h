@@ -4,7 +4,7 @@
 //
 // prim.h includes a backend's headers first and this file last; the static_asserts below are the
 // part of the contract that a compiler can check. The rest is for whoever writes a backend, and
-// test/unit/prim_contract_test.cc is compiled against each of them.
+// test/unit/prim_contract_test.cc holds the native backend to it, the model's are in test/explore/.
 //
 // A *schedule point* is a place where the model backend may let another task run. Between two
 // schedule points a task runs alone. Native code has none: there the machine decides.
@@ -58,7 +58,7 @@
 //                            between the first and the third is never lost. wake_up_process() is a
 //                            full barrier. Tasks exist until nobody can wake them.
 //   need_resched()           true when a long walk should come back later. Native: never. Model: a
-//                            choice, without which D_WALK_QUIT is not reached.
+//                            choice of the search, as often as the program allows.
 //   cond_resched()           might_sleep() and a schedule point.
 // mutex, rw_semaphore        sleep; acquire and release. Readers share; a waiting writer holds back
 //                            new readers; a freed rw_semaphore goes to the first in the queue,

@@ -607,6 +607,7 @@ void prepare_tasks()
     x.values = 0;
     x.faults_left = search.program.faults;
     x.faults_injected = 0;
+    x.reschedules_left = search.program.reschedules;
     x.next_ticket = 0;
     x.solo = false;
     rcu_reset();

@@ -57,7 +57,12 @@ void cond_resched()
 
 bool need_resched()
 {
-    return false;
+    execution_state &x = execution();
+
+    if (x.solo || !x.reschedules_left || !choose_value(2))
+        return false;
+    x.reschedules_left--;
+    return true;
 }
 
 void sleep_for_microseconds(uint64_t microseconds)

@@ -40,6 +40,8 @@ struct model_program {
     size_t state_bytes = 0;
     /// How many allocations of the tasks the search may let fail.
     unsigned faults = 0;
+    /// How many times the search may let need_resched() say yes.
+    unsigned reschedules = 0;
 };
 
 /// What carries the tasks.

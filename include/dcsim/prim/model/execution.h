@@ -153,6 +153,7 @@ struct execution_state {
     uint32_t values;         ///< answers of choose_value() so far
     uint32_t faults_left;    ///< allocations that may still fail
     uint32_t faults_injected;
+    uint32_t reschedules_left; ///< times need_resched() may still be true
     uint32_t next_ticket;
     uint64_t rcu_queued;
     uint64_t rcu_done;

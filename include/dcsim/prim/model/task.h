@@ -33,7 +33,7 @@ inline void set_running()
 void schedule();
 bool wake_up_process(task_struct *task);
 void cond_resched();
-/// A choice: without it the walks that come back later are never seen.
+/// A choice of the search, as often as the program allows (model_program::reschedules).
 bool need_resched();
 void might_sleep();
 /// Time is the number of steps: the others may run for as long as the search likes.
