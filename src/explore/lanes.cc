@@ -90,39 +90,62 @@ std::string describe_step(const trace_step &step)
     return text;
 }
 
-std::vector<row> make_rows(const trace &trace, bool all_steps)
+class row_maker
 {
-    const std::set<const void *> shared = shared_addresses(trace);
-    std::vector<row> rows;
-    std::map<task_id, std::string> at;
-    size_t skipped = 0;
-    task_id before = no_task;
-
-    for (size_t i = 0; i < trace.steps.size(); i++) {
-        const trace_step &step = trace.steps[i];
-        const bool turn_begins = step.task != before;
-        const bool wanted = all_steps || turn_begins || always_of_interest(step) ||
-                            shared.contains(step.address) ||
-                            i + last_steps_always_shown >= trace.steps.size();
-
-        if (turn_begins && step.preempted)
-            rows.push_back({"", no_task, trace.task_names[before] + " is preempted"});
-        if (!step.scenario_step.empty() && at[step.task] != step.scenario_step) {
-            at[step.task] = step.scenario_step;
-            rows.push_back({"", step.task, "> " + step.scenario_step});
-        }
-        before = step.task;
-        if (!wanted) {
-            skipped++;
-            continue;
-        }
-        if (skipped)
-            rows.push_back({"", step.task, "... " + std::to_string(skipped) + " more"});
-        skipped = 0;
-        rows.push_back({std::to_string(step.number), step.task, describe_step(step)});
+  public:
+    row_maker(const trace &trace, bool all_steps)
+        : trace_(trace), shared_(shared_addresses(trace)), all_steps_(all_steps)
+    {
     }
-    return rows;
-}
+
+    std::vector<row> make()
+    {
+        for (size_t i = 0; i < trace_.steps.size(); i++)
+            add(trace_.steps[i], i + last_steps_always_shown >= trace_.steps.size());
+        count_skipped();
+        return std::move(rows_);
+    }
+
+  private:
+    void add(const trace_step &step, bool near_the_end)
+    {
+        const bool turn_begins = step.task != before_;
+        const bool scenario_goes_on =
+            !step.scenario_step.empty() && at_[step.task] != step.scenario_step;
+
+        if (turn_begins || scenario_goes_on)
+            count_skipped();
+        if (turn_begins && step.preempted)
+            rows_.push_back({"", no_task, trace_.task_names[before_] + " is preempted"});
+        if (scenario_goes_on) {
+            at_[step.task] = step.scenario_step;
+            rows_.push_back({"", step.task, "> " + step.scenario_step});
+        }
+        before_ = step.task;
+        if (!all_steps_ && !turn_begins && !near_the_end && !always_of_interest(step) &&
+            !shared_.contains(step.address)) {
+            skipped_++;
+            return;
+        }
+        count_skipped();
+        rows_.push_back({std::to_string(step.number), step.task, describe_step(step)});
+    }
+
+    void count_skipped()
+    {
+        if (skipped_)
+            rows_.push_back({"", before_, "... " + std::to_string(skipped_) + " more"});
+        skipped_ = 0;
+    }
+
+    const trace &trace_;
+    std::set<const void *> shared_;
+    bool all_steps_;
+    std::vector<row> rows_;
+    std::map<task_id, std::string> at_; ///< step of the scenario that each task is at
+    size_t skipped_ = 0;                ///< steps of the task before_, left out so far
+    task_id before_ = no_task;
+};
 
 /// Breaks a text into lines of at most `width`, at blanks where there are some.
 std::vector<std::string> wrap(const std::string &text, size_t width)
@@ -157,8 +180,9 @@ class table
             used_[step.task] = true;
         const auto columns =
             static_cast<unsigned>(std::count(used_.begin(), used_.end(), true));
-        width_ = std::max(narrowest_column,
-                          columns ? (options.width - number_width) / columns - 2 : 0u);
+        const unsigned room = options.width > number_width ? options.width - number_width : 0;
+        const unsigned share = columns ? room / columns : 0;
+        width_ = std::max(narrowest_column, share > 2 ? share - 2 : 0);
         heading(trace);
     }
 
@@ -213,14 +237,15 @@ class table
 
 std::string format_lanes(const trace &trace, const lanes_options &options)
 {
-    std::vector<row> rows = make_rows(trace, options.all_steps);
+    std::vector<row> rows = row_maker(trace, options.all_steps).make();
     table table(trace, options);
 
     if (options.most_rows && rows.size() > options.most_rows) {
         const size_t left_out = rows.size() - options.most_rows;
-        rows.erase(rows.begin() + first_rows_kept,
-                   rows.begin() + static_cast<ptrdiff_t>(first_rows_kept + left_out));
-        rows.insert(rows.begin() + first_rows_kept,
+        const auto kept = static_cast<ptrdiff_t>(
+            std::min<size_t>(first_rows_kept, options.most_rows / 2));
+        rows.erase(rows.begin() + kept, rows.begin() + kept + static_cast<ptrdiff_t>(left_out));
+        rows.insert(rows.begin() + kept,
                     {"", no_task, std::to_string(left_out) + " rows left out, --full shows them"});
     }
     for (const row &row : rows)

@@ -98,6 +98,19 @@ class replay_scheduler final : public scheduler
 
 } // namespace
 
+namespace
+{
+
+/// The answers up to the last that is not 0: more zeros mean the same.
+std::vector<uint8_t> without_zeros(std::vector<uint8_t> values)
+{
+    while (!values.empty() && !values.back())
+        values.pop_back();
+    return values;
+}
+
+} // namespace
+
 replay_result replay_schedule(const schedule_record &schedule, bool strict,
                               const run_limits &limits, step_observer *observer)
 {
@@ -113,8 +126,10 @@ replay_result replay_schedule(const schedule_record &schedule, bool strict,
     result.schedule = last_schedule();
     if (result.end == execution_end::violated)
         result.broken = last_violation();
-    // It ended sooner than the schedule, or went on after it.
-    if (strict && !result.diverged && result.schedule.segments != wanted.segments) {
+    // It ended sooner than the schedule, went on after it, or asked for fewer values.
+    if (strict && !result.diverged &&
+        (result.schedule.segments != wanted.segments ||
+         without_zeros(result.schedule.values) != without_zeros(wanted.values))) {
         result.diverged = true;
         result.diverged_at = result.steps;
     }

@@ -71,9 +71,12 @@ void note_violation(const search_options &options, search_result &result)
     result.broken = last_violation();
     result.schedule = last_schedule();
     result.found_preemptions = count_preemptions(result.schedule, options.limits);
-    if (options.shrink)
+    // The first failure under a bound has the fewest by construction.
+    result.fewest_preemptions = options.how == strategy::preemption_bounding;
+    if (options.shrink && !result.fewest_preemptions)
         result.shrink_executions =
-            shrink_schedule(&result.schedule, result.broken.kind, options.limits);
+            shrink_schedule(&result.schedule, result.broken.kind, options.limits,
+                            &result.fewest_preemptions);
     const replay_result shown = replay_schedule(result.schedule, true, options.limits, nullptr);
     result.preemptions = shown.preemptions;
     if (shown.end == execution_end::violated)

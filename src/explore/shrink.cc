@@ -15,6 +15,7 @@ namespace
 
 /// A bound on the work for one failing schedule; uniform sampling leaves hundreds of segments.
 constexpr uint64_t most_executions = 20000;
+constexpr uint64_t most_bounded_executions = 20000;
 
 class shrinker
 {
@@ -34,6 +35,13 @@ class shrinker
             improved = drop_pieces();
             improved |= postpone_switches();
         }
+        search_for_fewer();
+    }
+
+    /// No schedule with fewer preemptions gives this kind of violation.
+    bool fewest() const
+    {
+        return fewest_;
     }
 
     const schedule_record &best() const
@@ -121,21 +129,49 @@ class shrinker
         return improved;
     }
 
+    /// What taking pieces out cannot find: another way with fewer preemptions. The bounded search
+    /// finds it, or proves that there is none, when that does not take too long.
+    void search_for_fewer()
+    {
+        fewest_ = best_preemptions_ == 0;
+        if (fewest_)
+            return;
+        const auto scheduler = make_preemption_bounding(best_preemptions_ - 1);
+        for (uint64_t i = 0; i < most_bounded_executions; i++) {
+            if (!scheduler->begin_execution()) {
+                fewest_ = true;
+                return;
+            }
+            executions_++;
+            if (engine_run(*scheduler, limits_, nullptr) != execution_end::violated ||
+                last_violation().kind != kind_)
+                continue;
+            best_ = last_schedule();
+            best_preemptions_ = count_preemptions(best_, limits_);
+            fewest_ = true;
+            return;
+        }
+    }
+
     schedule_record best_;
     violation_kind kind_;
     run_limits limits_;
     unsigned best_preemptions_ = 0;
     uint64_t executions_ = 0;
+    bool fewest_ = false;
 };
 
 } // namespace
 
-uint64_t shrink_schedule(schedule_record *schedule, violation_kind kind, const run_limits &limits)
+uint64_t shrink_schedule(schedule_record *schedule, violation_kind kind, const run_limits &limits,
+                         bool *fewest)
 {
     shrinker shrinker(*schedule, kind, limits);
 
     shrinker.run();
     *schedule = shrinker.best();
+    if (fewest)
+        *fewest = shrinker.fewest();
     return shrinker.executions();
 }
 

@@ -112,7 +112,7 @@ std::string parse_token(std::string_view text, unsigned tasks, schedule_token *t
     if (text.empty() || text.front() != ':')
         return "behind the hash there must be a colon";
     text.remove_prefix(1);
-    if (text.empty())
+    if (text.empty() || text.front() == '!')
         return "behind the colon there must be a schedule";
     std::string problem = parse_segments(&text, tasks, &token->schedule);
     return problem.empty() ? parse_values(text, &token->schedule) : problem;

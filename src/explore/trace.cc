@@ -59,8 +59,12 @@ class recorder final : public step_observer
     bool could_go_on(task_id task) const
     {
         const execution_state &x = execution();
-        return !x.task[task].finished && (x.runnable >> task & 1) &&
-               x.task[task].pending != operation::relax;
+        const task_control &last = x.task[task];
+
+        if (last.finished || last.pending == operation::relax)
+            return false;
+        return (x.runnable >> task & 1) ||
+               ((x.guarded >> task & 1) && last.guard(last));
     }
 
     std::string name_of(const void *address) const

@@ -733,7 +733,7 @@ TEST(Lockref, LastOneOutIsTheOnlyOne)
             lockref_mark_dead(&s.ref);
             spin_unlock(&s.ref.lock);
         });
-    program.task("C", [](counted &s) {
+    program.task("C", [](counted &s) __context_unsafe("locked when put_or_lock() says so") {
         if (lockref_get_not_dead(&s.ref)) {
             require(READ_ONCE(s.freed) == 0, "a reference to a dead object");
             if (lockref_put_or_lock(&s.ref))

@@ -75,8 +75,10 @@ std::string verdict_text(const search_options &options, const explore_outcome &o
         if (search.in_setup)
             return fmt::format("Result: violated, during the set-up ({})\n",
                                violation_name(search.broken.kind));
-        return fmt::format("Result: violated ({}), with {}\n", violation_name(search.broken.kind),
-                           preemptions_text(search.preemptions));
+        return fmt::format("Result: violated ({}), with {}{}\n",
+                           violation_name(search.broken.kind),
+                           preemptions_text(search.preemptions),
+                           search.fewest_preemptions ? "; it does not happen with fewer" : "");
     case verdict::holds:
         return fmt::format("Result: {}: no rule is broken in {} ({} memory)\n",
                            verdict_name(outcome), search.covered, memory_model_name);
@@ -203,6 +205,7 @@ std::string explore_json(const explore_options &options, const scenario::scenari
     if (result.outcome == verdict::violated) {
         out["violation"] = violation_json(result.broken);
         out["violation"]["preemptions"] = result.preemptions;
+        out["violation"]["fewest_preemptions"] = result.fewest_preemptions;
         out["violation"]["preemptions_when_found"] = result.found_preemptions;
         out["violation"]["shrink_executions"] = result.shrink_executions;
         out["token"] = outcome.token;

@@ -44,6 +44,7 @@ struct search_result {
     unsigned preemptions = 0;   ///< of that schedule
     unsigned found_preemptions = 0; ///< before shrinking
     uint64_t shrink_executions = 0;
+    bool fewest_preemptions = false; ///< it is certain that there is no way with fewer
     std::string covered;        ///< what holds, in words
     uint64_t executions = 0;
     uint64_t steps = 0;
@@ -83,8 +84,10 @@ replay_result replay_schedule(const schedule_record &schedule, bool strict,
                               const run_limits &limits, step_observer *observer);
 
 /// Makes a failing schedule of the loaded program simpler for as long as the same kind of violation
-/// stays: fewer preemptions first, then fewer changes of task. Returns how many executions it took.
-uint64_t shrink_schedule(schedule_record *schedule, violation_kind kind, const run_limits &limits);
+/// stays: fewer preemptions first, then fewer changes of task. Returns how many executions it took;
+/// *fewest tells whether it is certain that no schedule does with fewer preemptions.
+uint64_t shrink_schedule(schedule_record *schedule, violation_kind kind, const run_limits &limits,
+                         bool *fewest = nullptr);
 
 /// Preemptions of a schedule of the loaded program, found by carrying it out.
 unsigned count_preemptions(const schedule_record &schedule, const run_limits &limits);
