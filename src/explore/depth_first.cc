@@ -49,10 +49,10 @@ struct sleeper {
 /// One schedule point of the execution under way.
 struct node {
     task_mask enabled = 0;
-    task_mask done = 0;  ///< chosen here before
+    task_mask done = 0; ///< chosen here before
     task_id chosen = no_task;
     bool value = false;
-    unsigned count = 0;  ///< of possible values
+    unsigned count = 0;            ///< of possible values
     std::vector<sleeper> sleeping; ///< on arrival, and then those that were done here
 };
 

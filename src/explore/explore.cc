@@ -108,10 +108,10 @@ exploration_report explore(const exploration &program)
 
         report.token = format_token({program_hash(program), report.search.schedule},
                                     static_cast<unsigned>(program.tasks.size()));
-        report.lanes = format_lanes(record_trace(made, report.search.schedule,
-                                                 program.options.carrier, program.options.limits,
-                                                 nullptr, &followed),
-                                    {});
+        report.lanes =
+            format_lanes(record_trace(made, report.search.schedule, program.options.carrier,
+                                      program.options.limits, nullptr, &followed),
+                         {});
     }
     return report;
 }

@@ -6,6 +6,7 @@
 // task touches as well, with somebody writing; locks, sleeping, waking and RCU; the first step of
 // every turn; and the last steps of all. What is left out in between is counted.
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -178,8 +179,7 @@ class table
         used_.resize(tasks);
         for (const trace_step &step : trace.steps)
             used_[step.task] = true;
-        const auto columns =
-            static_cast<unsigned>(std::count(used_.begin(), used_.end(), true));
+        const auto columns = static_cast<unsigned>(std::count(used_.begin(), used_.end(), true));
         const unsigned room = options.width > number_width ? options.width - number_width : 0;
         const unsigned share = columns ? room / columns : 0;
         width_ = std::max(narrowest_column, share > 2 ? share - 2 : 0);
@@ -233,6 +233,22 @@ class table
     std::string text_;
 };
 
+/// Takes rows out of the middle until about `most` are left. Who was preempted there is still told:
+/// that is what a schedule is about.
+void leave_out_middle(std::vector<row> &rows, unsigned most)
+{
+    const size_t left_out = rows.size() - most;
+    const auto from =
+        rows.begin() + static_cast<ptrdiff_t>(std::min<size_t>(first_rows_kept, most / 2));
+    const auto to = from + static_cast<ptrdiff_t>(left_out);
+    std::vector<row> instead = {
+        {"", no_task, std::to_string(left_out) + " rows left out, --full shows them"}};
+
+    std::copy_if(from, to, std::back_inserter(instead),
+                 [](const row &one) { return one.task == no_task; });
+    rows.insert(rows.erase(from, to), instead.begin(), instead.end());
+}
+
 } // namespace
 
 std::string format_lanes(const trace &trace, const lanes_options &options)
@@ -240,14 +256,8 @@ std::string format_lanes(const trace &trace, const lanes_options &options)
     std::vector<row> rows = row_maker(trace, options.all_steps).make();
     table table(trace, options);
 
-    if (options.most_rows && rows.size() > options.most_rows) {
-        const size_t left_out = rows.size() - options.most_rows;
-        const auto kept = static_cast<ptrdiff_t>(
-            std::min<size_t>(first_rows_kept, options.most_rows / 2));
-        rows.erase(rows.begin() + kept, rows.begin() + kept + static_cast<ptrdiff_t>(left_out));
-        rows.insert(rows.begin() + kept,
-                    {"", no_task, std::to_string(left_out) + " rows left out, --full shows them"});
-    }
+    if (options.most_rows && rows.size() > options.most_rows)
+        leave_out_middle(rows, options.most_rows);
     for (const row &row : rows)
         table.add(row);
     return table.take();

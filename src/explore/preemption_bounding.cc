@@ -13,10 +13,10 @@ namespace
 
 /// One choice of the execution under way.
 struct decision {
-    task_mask untried;  ///< answers that are still to be tried here
-    uint8_t chosen;     ///< task, or value
-    uint8_t before;     ///< preemptions before this choice
-    bool preemptible;   ///< any other answer than the first would be a preemption
+    task_mask untried; ///< answers that are still to be tried here
+    uint8_t chosen;    ///< task, or value
+    uint8_t before;    ///< preemptions before this choice
+    bool preemptible;  ///< any other answer than the first would be a preemption
     bool value;
 };
 
@@ -85,8 +85,7 @@ class preemption_bounding final : public search_scheduler
         // Staying first; else the first of the program's tasks, and RCU's last.
         const task_mask ours = choice.enabled & ~choice.daemons;
         const auto first = static_cast<uint8_t>(
-            choice.current_may_stay ? choice.current
-                                    : __builtin_ctz(ours ? ours : choice.enabled));
+            choice.current_may_stay ? choice.current : __builtin_ctz(ours ? ours : choice.enabled));
         task_mask others = choice.enabled & ~(1u << first);
 
         if (choice.current_may_stay && preemptions_ >= bound_) {

@@ -42,9 +42,9 @@ class round_robin final : public search_scheduler
         if (choice.current_may_stay && ++taken_ < turn_)
             return choice.current;
         taken_ = 0;
-        const task_mask later = choice.current < 31 ? choice.enabled >> (choice.current + 1)
-                                                        << (choice.current + 1)
-                                                    : 0;
+        const task_mask later = choice.current < 31
+                                    ? choice.enabled >> (choice.current + 1) << (choice.current + 1)
+                                    : 0;
         return static_cast<task_id>(__builtin_ctz(later ? later : choice.enabled));
     }
 

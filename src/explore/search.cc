@@ -74,9 +74,8 @@ void note_violation(const search_options &options, search_result &result)
     // The first failure under a bound has the fewest by construction.
     result.fewest_preemptions = options.how == strategy::preemption_bounding;
     if (options.shrink && !result.fewest_preemptions)
-        result.shrink_executions =
-            shrink_schedule(&result.schedule, result.broken.kind, options.limits,
-                            &result.fewest_preemptions);
+        result.shrink_executions = shrink_schedule(&result.schedule, result.broken.kind,
+                                                   options.limits, &result.fewest_preemptions);
     const replay_result shown = replay_schedule(result.schedule, true, options.limits, nullptr);
     result.preemptions = shown.preemptions;
     if (shown.end == execution_end::violated)

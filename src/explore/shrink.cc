@@ -63,11 +63,10 @@ class shrinker
         const replay_result outcome = replay_schedule(candidate, false, limits_, nullptr);
         if (outcome.end != execution_end::violated || outcome.broken.kind != kind_)
             return false;
-        const bool better =
-            outcome.preemptions < best_preemptions_ ||
-            (outcome.preemptions == best_preemptions_ &&
-             outcome.schedule.segments.size() < best_.segments.size()) ||
-            faults(outcome.schedule) < faults(best_);
+        const bool better = outcome.preemptions < best_preemptions_ ||
+                            (outcome.preemptions == best_preemptions_ &&
+                             outcome.schedule.segments.size() < best_.segments.size()) ||
+                            faults(outcome.schedule) < faults(best_);
         if (!better || outcome.preemptions > best_preemptions_)
             return false;
         best_ = outcome.schedule;

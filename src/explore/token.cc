@@ -24,8 +24,8 @@ char task_letter(task_id task, unsigned tasks)
 /// Takes a number off the front. False when there is none or it is too large.
 bool take_number(std::string_view *text, uint32_t *number, int base = 10)
 {
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number,
-                                              base);
+    const auto [end, error] =
+        std::from_chars(text->data(), text->data() + text->size(), *number, base);
     if (error != std::errc())
         return false;
     text->remove_prefix(static_cast<size_t>(end - text->data()));
@@ -92,8 +92,8 @@ std::string format_token(const schedule_token &token, unsigned tasks)
         text += task_letter(segment.task, tasks) + std::to_string(segment.steps);
     for (size_t i = 0; i < token.schedule.values.size(); i++)
         if (token.schedule.values[i]) {
-            text += separator + std::to_string(i + 1) + "=" +
-                    std::to_string(token.schedule.values[i]);
+            text +=
+                separator + std::to_string(i + 1) + "=" + std::to_string(token.schedule.values[i]);
             separator = ',';
         }
     return text;

@@ -36,7 +36,9 @@ class recorder final : public step_observer
             step.object = name_of(task.pending_address);
             step.before = value_at(task.pending_address);
         }
-        step.calls = current_calls();
+        // What called a task's first function is the carrier's business.
+        if (task.pending != operation::start)
+            step.calls = current_calls();
         if (scenario_step_ && task.id + 1u < trace_.task_names.size())
             step.scenario_step = scenario_step_(program_.argument, task.id);
         waiting_ &= ~(1u << task.id);
@@ -63,8 +65,7 @@ class recorder final : public step_observer
 
         if (last.finished || last.pending == operation::relax)
             return false;
-        return (x.runnable >> task & 1) ||
-               ((x.guarded >> task & 1) && last.guard(last));
+        return (x.runnable >> task & 1) || ((x.guarded >> task & 1) && last.guard(last));
     }
 
     std::string name_of(const void *address) const

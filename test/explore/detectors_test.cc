@@ -194,8 +194,7 @@ TEST(RcuDeadlock, CallbackThatWaitsForALockNamesIt)
         smp_cond_load_acquire(&s.ran, [](int ran) { return ran == 2; });
         spin_unlock(&s.lock);
     });
-    EXPECT_THAT(inside.search(1),
-                BreaksSaying(violation_kind::deadlock, "rcu waits for the lock"));
+    EXPECT_THAT(inside.search(1), BreaksSaying(violation_kind::deadlock, "rcu waits for the lock"));
 }
 
 // --- Lost wake-up ---
@@ -592,8 +591,8 @@ TEST(StackObject, CompletedAndNotTouchedAgainIsFine)
         WRITE_ONCE(s.flag, 1);
     });
     program.task("bob", [](door &s) {
-        complete(smp_cond_load_acquire(
-            &s.waiting, [](completion *waiting) { return waiting != nullptr; }));
+        complete(smp_cond_load_acquire(&s.waiting,
+                                       [](completion *waiting) { return waiting != nullptr; }));
     });
 
     EXPECT_THAT(program.search(2), Holds());
@@ -620,10 +619,10 @@ TEST(StackObject, AnotherInItsPlaceIsAlive)
         offer_fields(s);
     });
     program.task("bob", [](door &s) {
-        complete(smp_cond_load_acquire(
-            &s.waiting, [](completion *waiting) { return waiting != nullptr; }));
-        once<int> *fields = smp_cond_load_acquire(
-            &s.field, [](once<int> *offered) { return offered != nullptr; });
+        complete(smp_cond_load_acquire(&s.waiting,
+                                       [](completion *waiting) { return waiting != nullptr; }));
+        once<int> *fields =
+            smp_cond_load_acquire(&s.field, [](once<int> *offered) { return offered != nullptr; });
         for (int i = 0; i < 64; i++)
             (void)READ_ONCE(fields[i]);
         WRITE_ONCE(s.flag, 1);
@@ -892,8 +891,8 @@ TEST_F(SleepingInAtomic, WordsNameTheLock)
         spin_unlock(&s.lock);
     });
 
-    EXPECT_THAT(program.search(0),
-                BreaksSaying(violation_kind::sleeping_in_atomic, "holds the spinlock table of main"));
+    EXPECT_THAT(program.search(0), BreaksSaying(violation_kind::sleeping_in_atomic,
+                                                "holds the spinlock table of main"));
 }
 
 TEST_F(SleepingInAtomic, CallbackOfRcuMustNotSleep)
@@ -916,8 +915,7 @@ class Unbalanced : public Detector
 
 TEST_F(Unbalanced, SpinlockNotHeld)
 {
-    program.task("ann",
-                 [](shared &s) __context_unsafe("the mistake") { spin_unlock(&s.lock); });
+    program.task("ann", [](shared &s) __context_unsafe("the mistake") { spin_unlock(&s.lock); });
     EXPECT_THAT(program.search(0),
                 BreaksSaying(violation_kind::unbalanced_lock, "which it does not hold"));
 }

@@ -18,13 +18,13 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::HasReferences;
+using ::testing::HasSubstr;
 using testing::Holds;
 using testing::IsHashed;
 using testing::IsInLookup;
 using testing::IsNegativeDentry;
+using ::testing::Not;
 using testing::Violates;
 
 struct counter {
@@ -150,9 +150,7 @@ TEST(Explore, InvariantIsLookedAtBeforeEveryStep)
     exploration program;
 
     count_twice(program, true);
-    program.invariant = [] {
-        explore_check(READ_ONCE(shared->value) < 2, "two is too many");
-    };
+    program.invariant = [] { explore_check(READ_ONCE(shared->value) < 2, "two is too many"); };
     const exploration_report report = explore(program);
     EXPECT_THAT(report, Violates(violation_kind::expectation));
     EXPECT_STREQ(report.search.broken.text, "two is too many");

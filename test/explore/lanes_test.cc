@@ -90,10 +90,10 @@ TEST_F(Lanes, HaveAColumnForEachTaskThatDidSomething)
     // 100 columns, 6 of them for the number.
     const std::string first(6, ' ');
     const std::string second(6 + 47, ' ');
-    EXPECT_THAT(lines(), ElementsAre("step  ann" + std::string(44, ' ') + "bob",
-                                     "----- " + std::string(45, '-') + "  " + std::string(45, '-'),
-                                     "1     write field",
-                                     "2" + std::string(52, ' ') + "read field"));
+    EXPECT_THAT(lines(),
+                ElementsAre("step  ann" + std::string(44, ' ') + "bob",
+                            "----- " + std::string(45, '-') + "  " + std::string(45, '-'),
+                            "1     write field", "2" + std::string(52, ' ') + "read field"));
 }
 
 TEST_F(Lanes, OfRcuAppearWhenAGracePeriodEnds)
@@ -191,8 +191,8 @@ TEST_F(Lanes, ShowStepsOfTheScenarioWhenTheyBegin)
     add(0, operation::store, shared_field, "field").scenario_step = "a = create /x";
     add(0, operation::store, shared_field, "field").scenario_step = "unlink /x";
 
-    EXPECT_THAT(rows(), ElementsAre("      > a = create /x", "1     write field", "2     write field",
-                                    "      > unlink /x", "3     write field"));
+    EXPECT_THAT(rows(), ElementsAre("      > a = create /x", "1     write field",
+                                    "2     write field", "      > unlink /x", "3     write field"));
 }
 
 // --- What is left out ---

@@ -45,8 +45,7 @@ class SharedField : public ::testing::Test
     SharedField()
     {
         program.setup([](flag_word &s) { spin_lock_init(&s.lock, "flags"); });
-        program.finally(
-            [](flag_word &s) { require(READ_ONCE(s.flags) == 3, "a bit was lost"); });
+        program.finally([](flag_word &s) { require(READ_ONCE(s.flags) == 3, "a bit was lost"); });
     }
 
     toy<flag_word> program;
@@ -629,8 +628,8 @@ TEST_F(Waiting, WakeUpTellsWhetherSomebodySlept)
         set_running();
     });
     program.task("W", [](pair &s) {
-        task_struct *sleeper = smp_cond_load_acquire(
-            &s.sleeper, [](task_struct *task) { return task != nullptr; });
+        task_struct *sleeper =
+            smp_cond_load_acquire(&s.sleeper, [](task_struct *task) { return task != nullptr; });
         WRITE_ONCE(s.flag, 1);
         WRITE_ONCE(s.was_asleep, wake_up_process(sleeper));
     });
@@ -1137,9 +1136,8 @@ TEST(Allocation, AddressesDoNotDependOnTheSchedule)
             for (int i = 0; i < 2; i++)
                 WRITE_ONCE(s.of[task], kmalloc(16));
         });
-    program.finally([&seen](addresses &s) {
-        seen.emplace(READ_ONCE(s.of[0]), READ_ONCE(s.of[1]));
-    });
+    program.finally(
+        [&seen](addresses &s) { seen.emplace(READ_ONCE(s.of[0]), READ_ONCE(s.of[1])); });
 
     EXPECT_THAT(program.search(2), Holds());
     EXPECT_EQ(seen.size(), 1u);

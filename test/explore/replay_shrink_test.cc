@@ -58,9 +58,8 @@ toy<busy> busy_program()
     });
     program.task("B", [](busy &s) {
         wait_for_completion(&s.done);
-        call_rcu(&s.head, [](rcu_head *head) {
-            add_return(&container_of(head, busy, head)->counter, 1);
-        });
+        call_rcu(&s.head,
+                 [](rcu_head *head) { add_return(&container_of(head, busy, head)->counter, 1); });
         down_write(&s.sem);
         up_write(&s.sem);
     });
@@ -98,7 +97,7 @@ std::vector<step_seen> steps_of(const schedule_record &schedule, execution_end e
 
 /// Schedules of some executions, and how these ended.
 std::vector<std::pair<schedule_record, execution_end>> sample(const model_program &program,
-                                                             int executions)
+                                                              int executions)
 {
     const loaded running(program);
     const auto scheduler = make_uniform(5);
@@ -137,8 +136,8 @@ TEST(Determinism, ScheduleGivesTheSameStepsOnBothCarriers)
 
     for (carrier_kind carrier : {carrier_kind::fibers, carrier_kind::threads}) {
         // AddressSanitizer does not follow fibers: there the same carrier twice has to do.
-        const loaded running(program.program, carrier == carrier_kind::fibers ? default_carrier
-                                                                              : carrier);
+        const loaded running(program.program,
+                             carrier == carrier_kind::fibers ? default_carrier : carrier);
         for (const auto &[schedule, end] : samples)
             steps[carrier == carrier_kind::threads].push_back(steps_of(schedule, end));
     }
@@ -287,8 +286,9 @@ TEST_F(InfeasibleSchedule, IsFollowedAsFarAsItGoesWhenThatWillDo)
 
     EXPECT_FALSE(followed.diverged);
     EXPECT_NE(followed.end, execution_end::given_up);
-    EXPECT_THAT(followed.schedule.segments,
-                ElementsAre(schedule_segment{0, 2}, schedule_segment{1, 9}, schedule_segment{0, 7}));
+    EXPECT_THAT(
+        followed.schedule.segments,
+        ElementsAre(schedule_segment{0, 2}, schedule_segment{1, 9}, schedule_segment{0, 7}));
 }
 
 TEST_F(InfeasibleSchedule, PreemptionsAreCounted)
@@ -363,8 +363,7 @@ TEST(Trace, OfASetUpThatFailsHasNoSteps)
     toy<letters> program = losing_program();
     program.setup([](letters &) { require(false, "no"); });
     replay_result followed;
-    const trace trace =
-        record_trace(program.program, {}, default_carrier, {}, nullptr, &followed);
+    const trace trace = record_trace(program.program, {}, default_carrier, {}, nullptr, &followed);
 
     EXPECT_TRUE(trace.violated);
     EXPECT_THAT(trace.steps, SizeIs(0));

@@ -657,14 +657,8 @@ TEST(RoundRobin, TurnsGetLonger)
     using segments = std::vector<schedule_segment>;
 
     ASSERT_EQ(schedules.size(), 4u);
-    EXPECT_EQ(schedules[0].segments, (segments{{0, 1},
-                                               {1, 1},
-                                               {0, 1},
-                                               {1, 1},
-                                               {0, 1},
-                                               {1, 1},
-                                               {0, 1},
-                                               {1, 1}}));
+    EXPECT_EQ(schedules[0].segments,
+              (segments{{0, 1}, {1, 1}, {0, 1}, {1, 1}, {0, 1}, {1, 1}, {0, 1}, {1, 1}}));
     EXPECT_EQ(schedules[1].segments, (segments{{0, 2}, {1, 2}, {0, 2}, {1, 2}}));
     EXPECT_EQ(schedules[2].segments, (segments{{0, 3}, {1, 3}, {0, 1}, {1, 1}}));
     EXPECT_EQ(schedules[3].segments, (segments{{0, 4}, {1, 4}}));

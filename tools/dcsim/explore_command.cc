@@ -75,14 +75,13 @@ uint32_t token_hash(const scenario::scenario &scenario, const scenario_program &
     return static_cast<uint32_t>(both ^ both >> 32);
 }
 
-search_options search_options_of(const explore_options &options,
-                                 const scenario::scenario &scenario)
+search_options search_options_of(const explore_options &options, const scenario::scenario &scenario)
 {
     search_options search;
 
     search.how = wanted_strategy(options.strategy);
-    search.preemptions = options.preemptions < 0 ? scenario.preemptions
-                                                 : static_cast<unsigned>(options.preemptions);
+    search.preemptions =
+        options.preemptions < 0 ? scenario.preemptions : static_cast<unsigned>(options.preemptions);
     search.executions = options.executions;
     search.seconds = options.seconds;
     search.seed = options.seed;
@@ -146,8 +145,9 @@ void add_common_options(CLI::App *command, explore_options &options)
     command
         ->add_option("--port", options.port, "a module with a patched port instead of the built-in")
         ->type_name("FILE");
-    command->add_option("--carrier", options.carrier,
-                        "what carries the tasks: fibers, or threads for debuggers and sanitizers")
+    command
+        ->add_option("--carrier", options.carrier,
+                     "what carries the tasks: fibers, or threads for debuggers and sanitizers")
         ->type_name("KIND");
     command->add_option("--steps", options.step_limit, "longest execution; default 100000")
         ->check(CLI::Range(100u, 100000000u));
@@ -166,8 +166,7 @@ std::vector<std::string> usable_carriers()
 
 CLI::App *add_explore_command(CLI::App &parser, explore_options &options)
 {
-    CLI::App *command =
-        parser.add_subcommand("explore", "Search the interleavings of a scenario");
+    CLI::App *command = parser.add_subcommand("explore", "Search the interleavings of a scenario");
 
     add_common_options(command, options);
     command
@@ -227,8 +226,7 @@ CLI::App *add_replay_command(CLI::App &parser, explore_options &options)
 
 int explore_command(const explore_options &options)
 {
-    const scenario::scenario scenario =
-        scenario::load_scenario(options.scenario, options.variant);
+    const scenario::scenario scenario = scenario::load_scenario(options.scenario, options.variant);
     const auto program = make_program(options, scenario);
     search_options search = search_options_of(options, scenario);
     explore_outcome outcome;
@@ -247,8 +245,8 @@ int explore_command(const explore_options &options)
     outcome.sometimes = sometimes_of(scenario, *program);
     const auto tasks = static_cast<unsigned>(scenario.tasks.size());
     if (outcome.search.outcome == verdict::violated && !outcome.search.in_setup) {
-        outcome.token = format_token(
-            {token_hash(scenario, *program), outcome.search.schedule}, tasks);
+        outcome.token =
+            format_token({token_hash(scenario, *program), outcome.search.schedule}, tasks);
         outcome.replay = replay_arguments(options, outcome.token);
         replay_result followed;
         outcome.trace = record_trace(program->program(), outcome.search.schedule, search.carrier,
@@ -256,7 +254,7 @@ int explore_command(const explore_options &options)
         outcome.lanes = lanes_of(outcome.trace, options);
     }
     if (!write_output(options.json ? explore_json(options, scenario, search, outcome)
-                            : explore_text(options, scenario, search, outcome)))
+                                   : explore_text(options, scenario, search, outcome)))
         return exit_internal;
     if (interrupted())
         return exit_interrupted;
@@ -265,8 +263,7 @@ int explore_command(const explore_options &options)
 
 int replay_command(const explore_options &options)
 {
-    const scenario::scenario scenario =
-        scenario::load_scenario(options.scenario, options.variant);
+    const scenario::scenario scenario = scenario::load_scenario(options.scenario, options.variant);
     const auto program = make_program(options, scenario);
     const auto tasks = static_cast<unsigned>(scenario.tasks.size());
     schedule_token token;
@@ -287,7 +284,7 @@ int replay_command(const explore_options &options)
         record_trace(program->program(), token.schedule, wanted_carrier(options.carrier), limits,
                      scenario_program::scenario_step_of, &followed);
     if (!write_output(options.json ? replay_json(scenario, followed, trace)
-                            : replay_text(followed, trace, lanes_of(trace, options))))
+                                   : replay_text(followed, trace, lanes_of(trace, options))))
         return exit_internal;
     if (followed.diverged) {
         fmt::print(stderr, "dcsim replay: the schedule could not be followed beyond step {}\n",

@@ -75,8 +75,7 @@ std::string verdict_text(const search_options &options, const explore_outcome &o
         if (search.in_setup)
             return fmt::format("Result: violated, during the set-up ({})\n",
                                violation_name(search.broken.kind));
-        return fmt::format("Result: violated ({}), with {}{}\n",
-                           violation_name(search.broken.kind),
+        return fmt::format("Result: violated ({}), with {}{}\n", violation_name(search.broken.kind),
                            preemptions_text(search.preemptions),
                            search.fewest_preemptions ? "; it does not happen with fewer" : "");
     case verdict::holds:
@@ -153,9 +152,9 @@ int exit_code_of(const explore_outcome &outcome)
 std::string explore_text(const explore_options &options, const scenario::scenario &scenario,
                          const search_options &search, const explore_outcome &outcome)
 {
-    std::string text = fmt::format("{}{}: {}\n", options.scenario,
-                                   options.variant.empty() ? "" : " (" + options.variant + ")",
-                                   scenario.title);
+    std::string text =
+        fmt::format("{}{}: {}\n", options.scenario,
+                    options.variant.empty() ? "" : " (" + options.variant + ")", scenario.title);
 
     text += verdict_text(search, outcome);
     if (outcome.search.outcome == verdict::violated)
@@ -215,8 +214,7 @@ std::string explore_json(const explore_options &options, const scenario::scenari
     return out.dump(2) + "\n";
 }
 
-std::string replay_text(const replay_result &followed, const trace &trace,
-                        const std::string &lanes)
+std::string replay_text(const replay_result &followed, const trace &trace, const std::string &lanes)
 {
     std::string text = lanes + "\n";
 
@@ -235,9 +233,9 @@ std::string replay_json(const scenario::scenario &scenario, const replay_result 
 {
     json out = {{"schema", "dcsim.replay/1"},
                 {"title", scenario.title},
-                {"result", followed.diverged  ? "diverged"
-                           : trace.violated ? "violated"
-                                            : "holds"},
+                {"result", followed.diverged ? "diverged"
+                           : trace.violated  ? "violated"
+                                             : "holds"},
                 {"steps", followed.steps},
                 {"preemptions", followed.preemptions}};
 

@@ -12,9 +12,10 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "check_command.h"
 #include "dcsim/kernel/rcupdate.h"
 #include "dcsim/scenario/scenario.h"
-#include "check_command.h"
+#include "dcsim/scenario/suggestion.h"
 #include "exit_code.h"
 #include "explain_command.h"
 #include "explore_command.h"
@@ -25,7 +26,6 @@
 #include "report.h"
 #include "run.h"
 #include "run_command.h"
-#include "dcsim/scenario/suggestion.h"
 #include "usage_error.h"
 
 namespace dcsim::cli

@@ -81,22 +81,23 @@ std::string run_footer()
 
     for (const named_mix &mix : named_mixes())
         text += fmt::format("  {:<10}{}\n            {}\n", mix.name, mix.weights, mix.purpose);
-    text += "Kinds of operation:\n"
-            "  cold      make a name uncached and look it up again\n"
-            "  hot       look up a name that is most likely cached\n"
-            "  negative  look up a name that does not exist\n"
-            "  rename    move a name away, back, or exchange two\n"
-            "  pressure  reclaim some hundred unused dentries\n"
-            "With a scenario (see `dcsim list`), each task is a thread, round after round, and the\n"
-            "options are --variant, --ops (rounds; default 10000), --seconds, --seed and --json.\n"
-            "Exit codes:\n"
-            "  0 final check passed  1 it failed  2 usage error  70 internal error\n"
-            "  130 interrupted (Ctrl-C: the run stops, reports and is checked; again: at once)\n"
-            "Examples:\n"
-            "  dcsim run --import /usr/include --threads 4 --lookup-delay 50\n"
-            "  dcsim run --files 1000000 --max-dentries 800000 --threads 4 --seconds 10\n"
-            "  dcsim run parallel-lookup --ops 100000\n"
-            "  dcsim run --mix cold=30,rename=70 --ops 100000 --threads 1 --seed 7 --json\n";
+    text +=
+        "Kinds of operation:\n"
+        "  cold      make a name uncached and look it up again\n"
+        "  hot       look up a name that is most likely cached\n"
+        "  negative  look up a name that does not exist\n"
+        "  rename    move a name away, back, or exchange two\n"
+        "  pressure  reclaim some hundred unused dentries\n"
+        "With a scenario (see `dcsim list`), each task is a thread, round after round, and the\n"
+        "options are --variant, --ops (rounds; default 10000), --seconds, --seed and --json.\n"
+        "Exit codes:\n"
+        "  0 final check passed  1 it failed  2 usage error  70 internal error\n"
+        "  130 interrupted (Ctrl-C: the run stops, reports and is checked; again: at once)\n"
+        "Examples:\n"
+        "  dcsim run --import /usr/include --threads 4 --lookup-delay 50\n"
+        "  dcsim run --files 1000000 --max-dentries 800000 --threads 4 --seconds 10\n"
+        "  dcsim run parallel-lookup --ops 100000\n"
+        "  dcsim run --mix cold=30,rename=70 --ops 100000 --threads 1 --seed 7 --json\n";
     return text;
 }
 
@@ -115,9 +116,10 @@ void add_tree_options(CLI::App *command, run_options &options)
 void add_scenario_options(CLI::App *command, run_options &options)
 {
     command
-        ->add_option("scenario", options.scenario,
-                     "a scenario instead: a name from `dcsim list`, or a file (with a '/' or ending "
-                     "in .toml)")
+        ->add_option(
+            "scenario", options.scenario,
+            "a scenario instead: a name from `dcsim list`, or a file (with a '/' or ending "
+            "in .toml)")
         ->type_name("NAME|FILE");
     command->add_option("--variant", options.variant, "a variant of the scenario")
         ->type_name("NAME");

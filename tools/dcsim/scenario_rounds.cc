@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
 
 #include <fmt/format.h>
@@ -70,6 +71,19 @@ void refuse_unknown_waits(const scenario::scenario &scenario)
                                           "not know how often they were blocked",
                                           scenario.file, one.where.line, one.where.column,
                                           one.text));
+}
+
+/// So that what is said of one place in many rounds is one text.
+std::string without_addresses(std::string_view text)
+{
+    std::string result;
+
+    for (size_t begin = text.find("0x"); begin != text.npos; begin = text.find("0x")) {
+        result.append(text.substr(0, begin)).append("0x...");
+        text.remove_prefix(begin + 2);
+        text.remove_prefix(std::min(text.find_first_not_of("0123456789abcdef"), text.size()));
+    }
+    return result.append(text);
 }
 
 void begin_look() __acquires_shared(rcu)
@@ -213,7 +227,9 @@ void session::take_warning(const char *what, const char *file, int line, const c
     for (const std::string &allowed : self->scenario_.allowed_warnings)
         if (strstr(what, allowed.c_str()))
             return;
-    self->add_broken(fmt::format("WARN: {} at {}:{} in {}()", what, file, line, function));
+    const char *slash = strrchr(file, '/');
+    self->add_broken(fmt::format("WARN: {} at {}:{} in {}()", without_addresses(what),
+                                 slash ? slash + 1 : file, line, function));
 }
 
 int64_t session::failed_allocations()
@@ -325,8 +341,8 @@ void session::finish_result(rounds_result &result) const
         result.sometimes.emplace_back(scenario_.sometimes[i].text, world_->times_reached(i));
 }
 
-/// What the rounds leave is looked for now and then only, because shutting the VFS down takes longer
-/// than a hundred rounds.
+/// What the rounds leave is looked for now and then only, because shutting the VFS down takes
+/// longer than a hundred rounds.
 rounds_result session::run(const std::function<bool(uint64_t)> &go_on)
 {
     const clock::time_point begin = clock::now();

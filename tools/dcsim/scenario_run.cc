@@ -28,6 +28,9 @@ namespace
 using json = nlohmann::ordered_json;
 using counted_text = std::pair<std::string, uint64_t>;
 
+/// Of a table; what matters comes first.
+constexpr size_t most_rows = 40;
+
 bool failed(const rounds_result &result)
 {
     return !result.broken.empty() || !result.stuck.empty();
@@ -83,8 +86,13 @@ std::string table_text(const char *title, const std::map<std::string, uint64_t> 
 {
     std::string text = fmt::format("{}:\n", title);
 
-    for (const auto &[line, count] : by_frequency(counts))
-        fmt::format_to(std::back_inserter(text), "  {:>9}  {}\n", grouped(count), line);
+    const std::vector<counted_text> sorted = by_frequency(counts);
+
+    for (size_t i = 0; i < std::min(sorted.size(), most_rows); ++i)
+        fmt::format_to(std::back_inserter(text), "  {:>9}  {}\n", grouped(sorted[i].second),
+                       sorted[i].first);
+    if (sorted.size() > most_rows)
+        text += fmt::format("  and {} others, see --json\n", sorted.size() - most_rows);
     return text;
 }
 

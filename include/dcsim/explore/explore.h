@@ -48,7 +48,7 @@ struct exploration {
     /// Whether a WARN with this text is expected.
     std::function<bool(const std::string &)> warning_expected;
     unsigned failing_allocations = 0; ///< how many the search may let fail in one execution
-    unsigned reschedules = 0; ///< times need_resched() may be true in one execution
+    unsigned reschedules = 0;         ///< times need_resched() may be true in one execution
     /// Whatever the tasks allocate has to be freed when `finally` is through.
     bool check_leaks = true;
     /// The rule that is expected to break; nothing: none.
@@ -59,8 +59,8 @@ struct exploration {
 struct exploration_report {
     search_result search;
     bool as_expected = false;
-    std::string token; ///< of a failing execution
-    std::string lanes; ///< what its tasks did
+    std::string token;       ///< of a failing execution
+    std::string lanes;       ///< what its tasks did
     std::string expectation; ///< what had been expected, in words
 };
 

@@ -18,11 +18,11 @@ inline constexpr const char *memory_model_name = "sequentially consistent";
 
 struct search_options {
     strategy how = strategy::preemption_bounding;
-    unsigned preemptions = 2;    ///< largest bound of preemption bounding
-    uint64_t executions = 0;     ///< stop after so many; 0: no limit
-    double seconds = 0;          ///< stop after so long; 0: no limit
+    unsigned preemptions = 2; ///< largest bound of preemption bounding
+    uint64_t executions = 0;  ///< stop after so many; 0: no limit
+    double seconds = 0;       ///< stop after so long; 0: no limit
     uint64_t seed = 1;
-    unsigned pct_depth = 0;      ///< 0: drawn anew for each execution
+    unsigned pct_depth = 0; ///< 0: drawn anew for each execution
     bool shrink = true;
     carrier_kind carrier = default_carrier;
     run_limits limits = {};
@@ -39,17 +39,17 @@ enum class verdict : uint8_t {
 struct search_result {
     verdict outcome = verdict::inconclusive;
     violation broken = {};
-    bool in_setup = false;      ///< the rule was broken before anything was explored
-    schedule_record schedule;   ///< of the failing execution, shrunk
-    unsigned preemptions = 0;   ///< of that schedule
+    bool in_setup = false;          ///< the rule was broken before anything was explored
+    schedule_record schedule;       ///< of the failing execution, shrunk
+    unsigned preemptions = 0;       ///< of that schedule
     unsigned found_preemptions = 0; ///< before shrinking
     uint64_t shrink_executions = 0;
     bool fewest_preemptions = false; ///< it is certain that there is no way with fewer
-    std::string covered;        ///< what holds, in words
+    std::string covered;             ///< what holds, in words
     uint64_t executions = 0;
     uint64_t steps = 0;
-    uint32_t longest = 0;       ///< steps of the longest execution
-    uint64_t given_up = 0;      ///< executions that turned out to be covered by others
+    uint32_t longest = 0;  ///< steps of the longest execution
+    uint64_t given_up = 0; ///< executions that turned out to be covered by others
     double seconds = 0;
     uint64_t peak_memory_bytes = 0;
     uint64_t violating_executions = 0; ///< found, before shrinking

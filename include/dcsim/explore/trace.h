@@ -27,11 +27,11 @@ struct trace_step {
     operation kind = operation::start;
     const void *address = nullptr;
     bool writes = false;
-    bool waited = false;      ///< it was not enabled when the task came to it
-    bool preempted = false;   ///< the task that ran before could have gone on
-    std::string object;       ///< the address in words
-    std::string before;       ///< value before the step, or "" when there is nothing to show
-    std::string after;        ///< and after it
+    bool waited = false;           ///< it was not enabled when the task came to it
+    bool preempted = false;        ///< the task that ran before could have gone on
+    std::string object;            ///< the address in words
+    std::string before;            ///< value before the step, or "" when there is nothing to show
+    std::string after;             ///< and after it
     std::vector<code_place> calls; ///< innermost first
     std::string scenario_step;     ///< what the task is at, in the words of its author
 
@@ -54,8 +54,8 @@ trace record_trace(const model_program &program, const schedule_record &schedule
                    replay_result *replay);
 
 struct lanes_options {
-    bool all_steps = false; ///< also those that touch what no other task touches
-    unsigned width = 100;   ///< columns of the terminal
+    bool all_steps = false;  ///< also those that touch what no other task touches
+    unsigned width = 100;    ///< columns of the terminal
     unsigned most_rows = 60; ///< keeps the first few and the last; 0: all
     bool colour = false;
 };

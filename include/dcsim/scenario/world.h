@@ -30,8 +30,9 @@ struct world_reports {
     int64_t (*blocked)() = nullptr;
     /// Allocations that the search let fail. May be nullptr.
     int64_t (*failed_allocations)() = nullptr;
-    /// Called around every look at dentries that the caller holds no reference on. Where other tasks
-    /// run meanwhile, it must keep the memory of freed ones in place. May be nullptr: nobody runs.
+    /// Called around every look at dentries that the caller holds no reference on. Where other
+    /// tasks run meanwhile, it must keep the memory of freed ones in place. May be nullptr: nobody
+    /// runs.
     void (*begin_look)() = nullptr;
     void (*end_look)() = nullptr;
 };
@@ -73,6 +74,8 @@ class scenario_world final : public scenario::fact_source
     }
     /// Step that a task is at, or nullptr before its first and after its last.
     const scenario::step *current_step(unsigned task) const;
+    /// Is this where tasks in await() wait? The field itself says nothing.
+    bool is_waiting_place(const void *address) const;
 
     int64_t fact(const scenario::operand &wanted) const override;
 
@@ -112,8 +115,7 @@ class scenario_world final : public scenario::fact_source
     int64_t count_names(int path, bool positive_only) const;
     int64_t attribute(const scenario::operand &wanted) const;
     int64_t task_counter(const scenario::operand &wanted) const;
-    void check(const std::vector<scenario::expression> &expressions, bool wanted,
-               const char *rule);
+    void check(const std::vector<scenario::expression> &expressions, bool wanted, const char *rule);
     void describe_final_state();
 
     const scenario::scenario &scenario_;

@@ -163,9 +163,8 @@ void carrier_prepare(task_control &task)
         }
         return;
     }
-    task.context =
-        context::make_fcontext(reinterpret_cast<void *>(task_stack_top(task.id)),
-                               task_stack_bytes - 4096, fiber_main);
+    task.context = context::make_fcontext(reinterpret_cast<void *>(task_stack_top(task.id)),
+                                          task_stack_bytes - 4096, fiber_main);
 }
 
 void carrier_switch(task_control *from, task_control *to)

@@ -529,8 +529,8 @@ namespace
 void set_up()
 {
     search.program.setup(search.program.argument);
-    // Every execution starts with nothing queued. What the set-up forgot to give up is reported when
-    // it ends.
+    // Every execution starts with nothing queued. What the set-up forgot to give up is reported
+    // when it ends.
     if (!x.current->atomic_depth)
         rcu_barrier();
 }
@@ -718,11 +718,30 @@ std::string describe_address(const void *address)
 const char *operation_name(operation kind)
 {
     static constexpr const char *names[] = {
-        "start",        "load",          "store",           "exchange",     "wait",
-        "retry",        "lock",          "trylock",         "unlock",       "lock shared",
-        "trylock shared", "unlock shared", "sleep",         "wake",         "rcu_read_lock",
-        "rcu_read_unlock", "call_rcu",   "grace period ends", "synchronize_rcu", "rcu_barrier",
-        "allocate",     "free",          "resched",         "step",
+        "start",
+        "load",
+        "store",
+        "exchange",
+        "wait",
+        "retry",
+        "lock",
+        "trylock",
+        "unlock",
+        "lock shared",
+        "trylock shared",
+        "unlock shared",
+        "sleep",
+        "wake",
+        "rcu_read_lock",
+        "rcu_read_unlock",
+        "call_rcu",
+        "grace period ends",
+        "synchronize_rcu",
+        "rcu_barrier",
+        "allocate",
+        "free",
+        "resched",
+        "step",
     };
     return names[static_cast<unsigned>(kind)];
 }
@@ -730,10 +749,15 @@ const char *operation_name(operation kind)
 const char *violation_name(violation_kind kind)
 {
     static constexpr const char *names[] = {
-        "nothing",       "deadlock",        "lost wake-up",  "livelock",
-        "no progress",   "use after free",  "double free",   "leak",
-        "lock order",    "sleeping in atomic context", "unbalanced lock", "lock held at exit",
-        "warning",       "bug",             "broken invariant", "expectation", "internal error",
+        "nothing",          "deadlock",
+        "lost wake-up",     "livelock",
+        "no progress",      "use after free",
+        "double free",      "leak",
+        "lock order",       "sleeping in atomic context",
+        "unbalanced lock",  "lock held at exit",
+        "warning",          "bug",
+        "broken invariant", "expectation",
+        "internal error",
     };
     return names[static_cast<unsigned>(kind)];
 }

@@ -193,8 +193,9 @@ void up_read_non_owner(rw_semaphore *sem)
 {
     schedule_point(operation::unlock_shared, sem, true);
     if (!sem->readers)
-        violate(violation_kind::unbalanced_lock, "%s unlocks the read side of %s, which nobody holds",
-                current_task().name, describe_address(sem).c_str());
+        violate(violation_kind::unbalanced_lock,
+                "%s unlocks the read side of %s, which nobody holds", current_task().name,
+                describe_address(sem).c_str());
     sem->readers--;
 }
 

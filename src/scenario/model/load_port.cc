@@ -19,8 +19,7 @@ scenario_program_factory load_port(const std::string &file)
     void *module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (!module)
         throw std::runtime_error(std::string("the port cannot be loaded: ") + dlerror());
-    const auto find =
-        reinterpret_cast<find_factory>(dlsym(module, "dcsim_port_module_factory"));
+    const auto find = reinterpret_cast<find_factory>(dlsym(module, "dcsim_port_module_factory"));
     if (!find)
         throw std::runtime_error(file + " is no port of dcsim");
     return find();

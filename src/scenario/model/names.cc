@@ -28,7 +28,10 @@ struct field_name {
 };
 
 #define DCSIM_FIELD(type, field, form)                                                             \
-    {static_cast<uint16_t>(offsetof(type, field)), sizeof(type::field), field_form::form, #field}
+    {                                                                                              \
+        static_cast<uint16_t>(offsetof(type, field)), sizeof(type::field), field_form::form,       \
+            #field                                                                                 \
+    }
 
 constexpr field_name dentry_fields[] = {
     DCSIM_FIELD(dentry, d_flags, flags),
@@ -53,12 +56,12 @@ constexpr field_name dentry_fields[] = {
 };
 
 constexpr field_name inode_fields[] = {
-    DCSIM_FIELD(inode, i_mode, flags),     DCSIM_FIELD(inode, i_opflags, flags),
-    DCSIM_FIELD(inode, i_flags, flags),    DCSIM_FIELD(inode, i_nlink, number),
-    DCSIM_FIELD(inode, i_count, number),   DCSIM_FIELD(inode, i_lock, lock),
-    DCSIM_FIELD(inode, i_state, flags),    DCSIM_FIELD(inode, i_dentry, pointer),
-    DCSIM_FIELD(inode, i_rwsem, none),     DCSIM_FIELD(inode, i_dir_seq, number),
-    DCSIM_FIELD(inode, i_hash, none),      DCSIM_FIELD(inode, i_sb_list, none),
+    DCSIM_FIELD(inode, i_mode, flags),   DCSIM_FIELD(inode, i_opflags, flags),
+    DCSIM_FIELD(inode, i_flags, flags),  DCSIM_FIELD(inode, i_nlink, number),
+    DCSIM_FIELD(inode, i_count, number), DCSIM_FIELD(inode, i_lock, lock),
+    DCSIM_FIELD(inode, i_state, flags),  DCSIM_FIELD(inode, i_dentry, pointer),
+    DCSIM_FIELD(inode, i_rwsem, none),   DCSIM_FIELD(inode, i_dir_seq, number),
+    DCSIM_FIELD(inode, i_hash, none),    DCSIM_FIELD(inode, i_sb_list, none),
     DCSIM_FIELD(inode, i_rcu, none),
 };
 

@@ -3,6 +3,7 @@
 // From a scenario to a model_program.
 #include "dcsim/scenario/program.h"
 
+#include <cstdio>
 #include <cstring>
 
 #include "dcsim/prim/model/port.h"
@@ -118,7 +119,12 @@ void world_program::set_hooks()
         return false;
     };
     program_.describe = [](void *argument, const void *address, char *text, size_t bytes) {
-        return describe_port_address(program_of(argument).world_.mounted(), address, text, bytes);
+        const scenario_world &world = program_of(argument).world_;
+
+        if (!world.is_waiting_place(address))
+            return describe_port_address(world.mounted(), address, text, bytes);
+        snprintf(text, bytes, "what its await() looks at");
+        return true;
     };
     program_.describe_value = [](void *argument, const void *address, char *text, size_t bytes) {
         return describe_port_value(program_of(argument).world_.mounted(), address, text, bytes);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // What the expressions of a scenario look at. Nothing here is a schedule point: a guard may ask.
-#include "dcsim/kernel/err.h"
 #include "dcache_internal.h"
+#include "dcsim/kernel/err.h"
 #include "parts.h"
 #include "state.h"
 
@@ -153,8 +153,7 @@ void scenario_world::describe_final_state()
     for (size_t t = 0; t < scenario_.tasks.size(); t++) {
         const scenario::task &owner = scenario_.tasks[t];
         for (size_t v = 0; v < owner.variables.size(); v++) {
-            const world_variable &from =
-                variable(static_cast<int>(t), static_cast<int>(v));
+            const world_variable &from = variable(static_cast<int>(t), static_cast<int>(v));
 
             final_state_ += owner.name + "." + owner.variables[v].name + "=";
             if (!READ_LOCKED(from.assigned)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// What the steps of a scenario change, in memory of the backend's. Other tasks look at it, on native
-// threads at the same time. What only counts and what guards look at is changed atomically, but is no
-// schedule point.
+// What the steps of a scenario change, in memory of the backend's. Other tasks look at it, on
+// native threads at the same time. What only counts and what guards look at is changed atomically,
+// but is no schedule point.
 #pragma once
 
 #include <span>
@@ -16,13 +16,13 @@ namespace dcsim::inline DCSIM_BACKEND
 /// What a step left in a variable. Others read it while await() looks at it.
 struct world_variable {
     once<bool> assigned; ///< the plain fields below are written before and never again
-    once<bool> held; ///< there is a reference to be put
-    once<bool> gone; ///< the dentry was freed since
+    once<bool> held;     ///< there is a reference to be put
+    once<bool> gone;     ///< the dentry was freed since
     bool negative;
     bool hashed;
     once<dentry *> found; ///< or nullptr
-    int64_t identity;      ///< of that dentry: its address may be another one's later
-    int64_t number;        ///< of what is no dentry; or the negative errno
+    int64_t identity;     ///< of that dentry: its address may be another one's later
+    int64_t number;       ///< of what is no dentry; or the negative errno
     int64_t inode;
 };
 
@@ -38,7 +38,7 @@ struct world_state {
     once<bool> unmounted;
     int64_t dentries_created;
     int all_lookups;
-    std::span<int> lookups; ///< of each path
+    std::span<int> lookups;       ///< of each path
     std::span<int> failures_left; ///< of each path: calls of ->lookup() that will fail
     std::span<world_task> tasks;
     std::span<world_variable> variables; ///< of [setup], then of each task

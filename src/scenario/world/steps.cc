@@ -99,14 +99,18 @@ void scenario_world::run_task(unsigned number)
     WRITE_LOCKED(progress.step, static_cast<int>(what.steps.size()));
 }
 
+bool scenario_world::is_waiting_place(const void *address) const
+{
+    return state_ && address == &state_->unmounted;
+}
+
 const scenario::step *scenario_world::current_step(unsigned number) const
 {
     const int step = state_ ? READ_LOCKED(state_->tasks[number].step) : -1;
     const auto &steps = scenario_.tasks[number].steps;
 
-    return step >= 0 && static_cast<size_t>(step) < steps.size()
-               ? &steps[static_cast<size_t>(step)]
-               : nullptr;
+    return step >= 0 && static_cast<size_t>(step) < steps.size() ? &steps[static_cast<size_t>(step)]
+                                                                 : nullptr;
 }
 
 void scenario_world::run_step(int owner, const scenario::step &step)

@@ -233,13 +233,11 @@ void scenario_world::check(const std::vector<scenario::expression> &expressions,
     for (const scenario::expression &one : expressions) {
         if (scenario::holds(one, *this) == wanted)
             continue;
-        const int64_t value = one.left.what == scenario::operand::kind::constant
-                                  ? one.left.constant
-                                  : fact(one.left);
+        const int64_t value =
+            one.left.what == scenario::operand::kind::constant ? one.left.constant : fact(one.left);
         char text[400];
         snprintf(text, sizeof(text), "%s '%s', but the left side is %s%s", rule, one.text.c_str(),
-                 value == scenario::no_fact ? "not known"
-                                            : std::to_string(value).c_str(),
+                 value == scenario::no_fact ? "not known" : std::to_string(value).c_str(),
                  scenario::errno_name(value).empty()
                      ? ""
                      : (" (" + scenario::errno_name(value) + ")").c_str());

@@ -33,8 +33,7 @@ struct model_program {
     /// Names an address for reports, e.g. "dentry /a: d_flags"; false when it has no name.
     bool (*describe)(void *argument, const void *address, char *text, size_t bytes) = nullptr;
     /// What is stored at an address, for traces; false when that says nothing.
-    bool (*describe_value)(void *argument, const void *address, char *text,
-                           size_t bytes) = nullptr;
+    bool (*describe_value)(void *argument, const void *address, char *text, size_t bytes) = nullptr;
     /// Static data that the functions change.
     void *state = nullptr;
     size_t state_bytes = 0;

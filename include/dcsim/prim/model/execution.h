@@ -113,12 +113,12 @@ struct task_control {
     void *context; ///< where the fiber was left
     const char *name;
 
-    int atomic_depth; ///< RCU read-side sections plus spinlocks and bit locks held
+    int atomic_depth;       ///< RCU read-side sections plus spinlocks and bit locks held
     task_mask gives_way_to; ///< after operation::relax: who should run before it
-    uint32_t blocked;    ///< times its operation was not enabled when it came to it
-    uint32_t ticket;     ///< order of arrival at a rw_semaphore
-    task_mask grace;     ///< synchronize_rcu(): readers it still waits for
-    uint64_t barrier;    ///< rcu_barrier(): callbacks that must have run
+    uint32_t blocked;       ///< times its operation was not enabled when it came to it
+    uint32_t ticket;        ///< order of arrival at a rw_semaphore
+    task_mask grace;        ///< synchronize_rcu(): readers it still waits for
+    uint64_t barrier;       ///< rcu_barrier(): callbacks that must have run
     uint32_t held_locks;
     held_lock held[max_held_locks];
     uint32_t stack_objects;
@@ -138,20 +138,20 @@ struct execution_state {
     task_control *current;
     bool solo; ///< the main task runs alone: no schedule points
     bool tracing;
-    bool observing; ///< the scheduler wants footprints
-    uint8_t tasks;  ///< of the program; RCU's task has this number
-    task_mask runnable; ///< no guard, not finished
-    task_mask guarded;  ///< waiting for a guard
-    task_mask relaxed;  ///< gave way to the others
+    bool observing;      ///< the scheduler wants footprints
+    uint8_t tasks;       ///< of the program; RCU's task has this number
+    task_mask runnable;  ///< no guard, not finished
+    task_mask guarded;   ///< waiting for a guard
+    task_mask relaxed;   ///< gave way to the others
     task_mask rcu_ready; ///< RCU's task, while it is idle and a grace period may end
-    task_mask readers;  ///< in an RCU read-side section
+    task_mask readers;   ///< in an RCU read-side section
     uint32_t step;
     uint32_t step_limit;
-    uint32_t stay_until; ///< up to this step the current task goes on without being asked about
-    uint32_t turn_began; ///< step at which the current task's turn began
-    uint32_t retries; ///< turns of retry loops in this execution
-    uint32_t values;         ///< answers of choose_value() so far
-    uint32_t faults_left;    ///< allocations that may still fail
+    uint32_t stay_until;  ///< up to this step the current task goes on without being asked about
+    uint32_t turn_began;  ///< step at which the current task's turn began
+    uint32_t retries;     ///< turns of retry loops in this execution
+    uint32_t values;      ///< answers of choose_value() so far
+    uint32_t faults_left; ///< allocations that may still fail
     uint32_t faults_injected;
     uint32_t reschedules_left; ///< times need_resched() may still be true
     uint32_t next_ticket;

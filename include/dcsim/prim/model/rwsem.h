@@ -20,12 +20,9 @@ struct __context_lock("mutex") mutex
 };
 
 void mutex_init(mutex *lock, const char *lock_class);
-void mutex_lock(mutex *lock) __acquires(lock)
-    __context_unsafe("implements the lock");
-bool mutex_trylock(mutex *lock) __cond_acquires(true, lock)
-    __context_unsafe("implements the lock");
-void mutex_unlock(mutex *lock) __releases(lock)
-    __context_unsafe("implements the lock");
+void mutex_lock(mutex *lock) __acquires(lock) __context_unsafe("implements the lock");
+bool mutex_trylock(mutex *lock) __cond_acquires(true, lock) __context_unsafe("implements the lock");
+void mutex_unlock(mutex *lock) __releases(lock) __context_unsafe("implements the lock");
 bool mutex_is_locked(const mutex *lock);
 
 /// Many readers or one writer. Who waits for writing holds back later readers; a lock that becomes
@@ -39,18 +36,14 @@ struct __context_lock("rw_semaphore") rw_semaphore
 };
 
 void init_rwsem(rw_semaphore *sem, const char *lock_class);
-void down_read(rw_semaphore *sem) __acquires_shared(sem)
-    __context_unsafe("implements the lock");
+void down_read(rw_semaphore *sem) __acquires_shared(sem) __context_unsafe("implements the lock");
 bool down_read_trylock(rw_semaphore *sem) __cond_acquires_shared(true, sem)
     __context_unsafe("implements the lock");
-void up_read(rw_semaphore *sem) __releases_shared(sem)
-    __context_unsafe("implements the lock");
-void down_write(rw_semaphore *sem) __acquires(sem)
-    __context_unsafe("implements the lock");
+void up_read(rw_semaphore *sem) __releases_shared(sem) __context_unsafe("implements the lock");
+void down_write(rw_semaphore *sem) __acquires(sem) __context_unsafe("implements the lock");
 bool down_write_trylock(rw_semaphore *sem) __cond_acquires(true, sem)
     __context_unsafe("implements the lock");
-void up_write(rw_semaphore *sem) __releases(sem)
-    __context_unsafe("implements the lock");
+void up_write(rw_semaphore *sem) __releases(sem) __context_unsafe("implements the lock");
 void downgrade_write(rw_semaphore *sem) __releases(sem) __acquires_shared(sem)
     __context_unsafe("implements the lock");
 void down_read_non_owner(rw_semaphore *sem);

@@ -29,12 +29,12 @@ struct footprint_entry {
 
 /// The situation at a schedule point.
 struct choice {
-    task_mask enabled;       ///< tasks whose next operation can be carried out; never empty
-    task_id current;         ///< the task that ran last, or no_task at the start
-    bool current_may_stay;   ///< it is enabled and does not give way: leaving it is a preemption
-    uint32_t step;           ///< steps so far in this execution
-    task_mask daemons;       ///< tasks that belong to the system: RCU's
-    task_mask alive;         ///< tasks that have not ended
+    task_mask enabled;     ///< tasks whose next operation can be carried out; never empty
+    task_id current;       ///< the task that ran last, or no_task at the start
+    bool current_may_stay; ///< it is enabled and does not give way: leaving it is a preemption
+    uint32_t step;         ///< steps so far in this execution
+    task_mask daemons;     ///< tasks that belong to the system: RCU's
+    task_mask alive;       ///< tasks that have not ended
     std::span<const footprint_entry> last_step; ///< only when observes_steps()
 };
 

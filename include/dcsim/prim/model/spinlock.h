@@ -28,12 +28,10 @@ void spin_lock_init(spinlock_t *lock, const char *lock_class);
 bool spin_is_locked(const spinlock_t *lock);
 bool spin_trylock(spinlock_t *lock) __cond_acquires(true, lock)
     __context_unsafe("implements the lock");
-void spin_lock(spinlock_t *lock) __acquires(lock)
-    __context_unsafe("implements the lock");
+void spin_lock(spinlock_t *lock) __acquires(lock) __context_unsafe("implements the lock");
 void spin_lock_nested(spinlock_t *lock, int subclass) __acquires(lock)
     __context_unsafe("implements the lock");
-void spin_unlock(spinlock_t *lock) __releases(lock)
-    __context_unsafe("implements the lock");
+void spin_unlock(spinlock_t *lock) __releases(lock) __context_unsafe("implements the lock");
 void spin_lock_becomes_outer(spinlock_t *lock);
 
 /// Bit 0 of a pointer word as a lock.
