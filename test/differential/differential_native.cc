@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "sanitizers.h"
 #include "scenario_rounds.h"
 
 namespace dcsim::differential
@@ -15,7 +14,7 @@ namespace dcsim::differential
 namespace
 {
 
-constexpr uint64_t rounds = sanitized_malloc ? 2000 : 20000;
+constexpr uint64_t rounds = 20000;
 
 } // namespace
 

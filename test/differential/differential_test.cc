@@ -75,9 +75,9 @@ std::vector<test_case> all_cases()
 ///
 /// Such a state comes from tasks that run one after the other, and switch where one has to wait.
 /// The random delays of `run_rounds` make some tasks begin when others are done, in every order, so
-/// each order of two or three tasks is there many times in thousands of rounds. With more tasks, orders
-/// become rare; and of several failing allocations natively only one ever fails. States that need a
-/// preemption are not expected: the window may be two instructions wide.
+/// each order of two or three tasks is there many times in thousands of rounds. With more tasks,
+/// orders become rare; and of several failing allocations natively only one ever fails. States that
+/// need a preemption are not expected: the window may be two instructions wide.
 bool reliably_reached(const scenario::scenario &scenario)
 {
     const auto with_steps =

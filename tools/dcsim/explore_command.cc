@@ -3,6 +3,10 @@
 // The commands that drive the model backend.
 #include "explore_command.h"
 
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -134,6 +138,12 @@ std::string replay_arguments(const explore_options &options, const std::string &
     return text + " " + token;
 }
 
+/// CLI11 itself takes -1 for the largest of all unsigned numbers.
+CLI::Validator whole_number(int64_t smallest)
+{
+    return CLI::Range(smallest, std::numeric_limits<int64_t>::max(), "UINT");
+}
+
 void add_common_options(CLI::App *command, explore_options &options)
 {
     command
@@ -178,13 +188,20 @@ CLI::App *add_explore_command(CLI::App &parser, explore_options &options)
                      "largest bound of the bounded strategy; default: the scenario's")
         ->type_name("N")
         ->check(CLI::Range(0u, most_preemptions));
-    command->add_option("--executions", options.executions, "stop after so many")->type_name("N");
+    command->add_option("--executions", options.executions, "stop after so many")
+        ->type_name("N")
+        ->check(whole_number(1));
     command
         ->add_option("--seconds", options.seconds,
                      "stop after so long; uniform and pct: default 10")
         ->type_name("S")
-        ->check(CLI::Range(0.0, 1e6));
-    command->add_option("--seed", options.seed, "of uniform and pct; default 1")->type_name("N");
+        ->check(CLI::Range(0.0, 1e6))
+        ->check([](const std::string &text) {
+            return std::isnan(std::strtod(text.c_str(), nullptr)) ? "not a number" : "";
+        });
+    command->add_option("--seed", options.seed, "of uniform and pct; default 1")
+        ->type_name("N")
+        ->check(whole_number(0));
     command
         ->add_option("--pct-depth", options.pct_depth,
                      "ordering constraints pct aims at; default: 1 to 4, drawn anew each time")
