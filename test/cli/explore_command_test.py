@@ -8,6 +8,9 @@
 import json
 import os
 import pathlib
+import pty
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -29,6 +32,24 @@ do = ["d = walk('/a')"]
 [check]
 always = ["waits() == 0"]
 """
+
+
+DEADLOCK = """
+format = 1
+title = "Each waits for the other"
+[tree]
+"/a" = { type = "file" }
+[task.A]
+do = ["await(B.d.error == 0)", "d = walk('/a')"]
+[task.B]
+do = ["await(A.d.error == 0)", "d = walk('/a')"]
+"""
+
+# What explore --json has whatever comes of the search, and in a violation on top.
+KEYS = ["schema", "scenario", "variant", "title", "port", "result", "strategy", "covered",
+        "memory_model", "seed", "executions", "steps", "longest_execution", "given_up", "seconds",
+        "executions_per_second", "steps_per_second", "peak_memory_bytes", "sometimes"]
+VIOLATION_KEYS = ["violation", "token", "replay", "trace"]
 
 
 def run(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -81,7 +102,38 @@ class Scenarios(WithFiles):
             self.assertIn("walk", answer.stdout + answer.stderr)
 
     def test_missing_file_is_an_error(self):
-        self.assertEqual(run("explore", "/nowhere/x.toml").returncode, 2)
+        for command in ("check", "explain", "explore"):
+            answer = run(command, "/nowhere/x.toml")
+            self.assertEqual(answer.returncode, 2)
+            self.assertIn("/nowhere/x.toml: cannot be opened", answer.stdout + answer.stderr)
+
+    def test_every_finding_has_line_and_column(self):
+        file = self.write("bad.toml", WRONG.replace("walk('/a')", "wlak('/a')", 1)
+                          .replace("waits() == 0", "wait() == 0"))
+        answer = run("check", file)
+        self.assertEqual(answer.returncode, 2)
+        self.assertRegex(answer.stdout, rf"{re.escape(file)}:7:\d+: .*did you mean 'walk'")
+        self.assertRegex(answer.stdout, rf"{re.escape(file)}:11:\d+: .*did you mean 'waits'")
+        self.assertIn("1 scenario, 2 findings", answer.stderr)
+        findings = result_of("check", file)["files"][0]["findings"]
+        self.assertEqual([found["line"] for found in findings], [7, 11])
+        for found in findings:
+            self.assertGreater(found["column"], 1)
+
+    def test_check_of_good_ones_says_nothing(self):
+        answer = run("check", "parallel-lookup", self.write("good.toml", WRONG))
+        self.assertEqual((answer.returncode, answer.stdout), (0, ""))
+
+    def test_json_of_list_and_explain(self):
+        listed = result_of("list")
+        self.assertEqual(listed["schema"], "dcsim.list/1")
+        for one in listed["scenarios"]:
+            self.assertEqual(result_of("explain", one["name"])["title"], one["title"])
+
+    def test_explain_without_a_scenario_is_an_error(self):
+        answer = run("explain")
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("which scenario", answer.stderr)
 
 
 class Explore(WithFiles):
@@ -95,9 +147,12 @@ class Explore(WithFiles):
 
     def test_json_has_the_figures(self):
         result = result_of("explore", "lookup-vs-drop")
+        self.assertEqual(list(result), KEYS)
         for key in ("executions", "steps", "seconds", "executions_per_second", "steps_per_second",
-                    "peak_memory_bytes"):
+                    "peak_memory_bytes", "longest_execution"):
             self.assertGreater(result[key], 0, key)
+        self.assertEqual(result["schema"], "dcsim.explore/1")
+        self.assertEqual(result["covered"], "every interleaving with up to 2 preemptions")
         self.assertEqual(result["result"], "holds")
         self.assertEqual(result["memory_model"], "sequentially consistent")
 
@@ -109,6 +164,28 @@ class Explore(WithFiles):
         self.assertIn("step  A", answer.stdout)
         self.assertIn("is preempted", answer.stdout)
         self.assertIn(f"replay: dcsim replay {file} v1-", answer.stdout)
+
+    def test_json_of_a_violation(self):
+        file = self.write("wrong.toml", WRONG)
+        result = result_of("explore", file)
+        self.assertEqual(list(result), KEYS + VIOLATION_KEYS)
+        self.assertEqual(result["result"], "violated")
+        self.assertEqual(result["violation"]["kind"], "expectation")
+        self.assertEqual(result["violation"]["preemptions"], 1)
+        self.assertEqual(result["replay"], f"dcsim replay {file} {result['token']}")
+        self.assertEqual([step["step"] for step in result["trace"]],
+                         list(range(1, len(result["trace"]) + 1)))
+
+    def test_replay_command_can_be_pasted(self):
+        command = result_of("explore", self.write("wrong.toml", WRONG))["replay"].split()
+        self.assertEqual(run(*command[1:]).returncode, 1)
+
+    def test_deadlock(self):
+        answer = run("explore", self.write("deadlock.toml", DEADLOCK))
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn("violated (deadlock)", answer.stdout)
+        for task in "AB":
+            self.assertIn(f"{task} waits for what its await() looks at", answer.stdout)
 
     def test_sometimes_that_is_never_reached_is_a_failure(self):
         file = self.write("never.toml", WRONG.replace('always = ["waits() == 0"]',
@@ -129,14 +206,39 @@ class Explore(WithFiles):
             self.assertEqual(answer.returncode, 3)
 
     def test_deterministic_but_for_time(self):
-        file = self.write("wrong.toml", WRONG)
-        results = [result_of("explore", file, "--strategy", "uniform", "--seed", "7")
-                   for _ in range(2)]
-        for result in results:
+        def figures(*arguments):
+            result = result_of("explore", *arguments)
             for key in ("seconds", "executions_per_second", "steps_per_second",
                         "peak_memory_bytes"):
                 del result[key]
-        self.assertEqual(results[0], results[1])
+            return result
+
+        file = self.write("wrong.toml", WRONG)
+        for search in ([file, "--strategy", "uniform", "--seed", "7"],
+                       [file, "--strategy", "pct", "--seed", "7"], [file], ["lookup-vs-drop"],
+                       ["parallel-lookup", "--strategy", "dfs", "--executions", "500"]):
+            with self.subTest(search=search):
+                self.assertEqual(figures(*search), figures(*search))
+
+    def test_seed_matters(self):
+        steps = {result_of("explore", "parallel-lookup", "--strategy", "uniform", "--executions",
+                           "50", "--seed", seed)["steps"] for seed in "123"}
+        self.assertGreater(len(steps), 1)
+
+    def test_options_that_make_no_sense(self):
+        for option, text in (("--executions", "-4"), ("--executions", "0"), ("--seed", "-1"),
+                             ("--seconds", "nan"), ("--seconds", "-1"), ("--preemptions", "99"),
+                             ("--pct-depth", "0"), ("--carrier", "pigeons")):
+            with self.subTest(option=option, text=text):
+                answer = run("explore", "lookup-vs-drop", option, text)
+                self.assertEqual(answer.returncode, 2, answer.stdout)
+                self.assertIn(option, answer.stderr)
+                self.assertEqual(answer.stdout, "")
+
+    def test_unknown_variant(self):
+        answer = run("explore", "lookup-vs-drop", "--variant", "slow")
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("no variant 'slow'", answer.stderr)
 
     def test_unknown_strategy_gets_a_suggestion(self):
         answer = run("explore", "umount", "--strategy", "bound")
@@ -153,10 +255,40 @@ class Explore(WithFiles):
             [DCSIM, "explore", "parallel-lookup-3", "--preemptions", "9"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(1)
+        asked = time.monotonic()
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, error = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130)
+        self.assertLess(time.monotonic() - asked, 10)
         self.assertIn("inconclusive", out)
+        self.assertRegex(out, r"\d executions, ")
+        self.assertEqual(error, "")
+
+    def on_terminal(self, *arguments: str, **changes: str) -> str:
+        """What is printed when stdout and stderr are a terminal."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen([DCSIM, *arguments], stdout=slave, stderr=slave, stdin=slave,
+                                   env={**os.environ, "TERM": "xterm", **changes})
+        os.close(slave)
+        output = b""
+        while select.select([master], [], [], 60)[0]:
+            try:
+                output += os.read(master, 65536)
+            except OSError:
+                break
+        os.close(master)
+        process.wait(60)
+        return output.decode()
+
+    def test_progress_and_colour_are_for_terminals(self):
+        search = ["explore", "parallel-lookup-3", "--strategy", "pct", "--seconds", "2"]
+        self.assertRegex(self.on_terminal(*search), r"executions, \d+ s")
+        plain = self.on_terminal(*search, NO_COLOR="1")
+        self.assertRegex(plain, r"\r[\d,]+ executions, \d+ s")
+        self.assertNotRegex(plain, "\033\\[[0-9;]*m")
+        piped = run(*search)
+        self.assertEqual(piped.stderr, "")
+        self.assertNotIn("\033", piped.stdout)
 
 
 class Replay(WithFiles):
@@ -173,6 +305,18 @@ class Replay(WithFiles):
             self.assertEqual(answer.returncode, 1)
             self.assertEqual(answer.stdout, answers[0].stdout)
 
+    def test_json_tells_the_same(self):
+        result = result_of("replay", self.file, self.token)
+        self.assertEqual(result["schema"], "dcsim.replay/1")
+        self.assertEqual(result["result"], "violated")
+        self.assertEqual(result["trace"], result_of("explore", self.file)["trace"])
+
+    def test_file_that_changed_is_another_scenario(self):
+        self.write("wrong.toml", WRONG + "\n# edited\n")
+        answer = run("replay", self.file, self.token)
+        self.assertEqual(answer.returncode, 4)
+        self.assertEqual(answer.stdout, "")
+
     def test_token_of_another_scenario_is_refused(self):
         answer = run("replay", "parallel-lookup", self.token)
         self.assertEqual(answer.returncode, 4)
@@ -180,10 +324,15 @@ class Replay(WithFiles):
 
     def test_schedule_that_cannot_be_followed_diverges(self):
         head = self.token.split(":")[0]
-        for schedule in ("A1", "B100000", "A1B1r5"):
+        whole = self.token.split(":")[1]
+        last = re.search(r"[AB]\d+$", whole)[0]
+        for schedule in ("A1", "B100000", "A1B1r5", whole.removesuffix(last), whole + "A1"):
             answer = run("replay", self.file, f"{head}:{schedule}")
             self.assertEqual(answer.returncode, 4, schedule)
             self.assertIn("could not be followed", answer.stderr)
+            self.assertIn("Result: diverged", answer.stdout)
+            self.assertEqual(result_of("replay", self.file, f"{head}:{schedule}")["result"],
+                             "diverged")
 
     def test_text_that_is_no_token_is_explained(self):
         for text, words in (("", "begins with v1-"), ("v1-12", "8 hexadecimal digits"),

@@ -127,7 +127,7 @@ class BadOptions(Refusal):
                      "Did you mean '--threads'?")
         self.refused(["run", "--import=/etc", "--jsn"], "'--jsn'", "Did you mean '--json'?")
         self.refused(["rnu"], "unknown command 'rnu'", "Did you mean 'run'?")
-        self.refused(["run", "surplus"], "'surplus'")
+        self.refused(["run", "parallel-lookup", "surplus"], "unknown argument 'surplus'")
         self.refused([], "--help")
         self.refused(["run", "--threads"], "--threads")
 
@@ -346,17 +346,22 @@ def catches_interruption(process):
     return bool(int(caught.group(1), 16) & 1 << (signal.SIGINT - 1))
 
 
+def interrupt(process):
+    """Sends SIGINT when the process has been at work for a moment."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not catches_interruption(process) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+
+
 class Interruption(unittest.TestCase):
     """Ctrl-C: the run ends in good order and says what it has found so far."""
 
     def interrupt(self, *arguments):
         process = subprocess.Popen([DCSIM, "run", *arguments], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not catches_interruption(process) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
+        interrupt(process)
         stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
         self.assertEqual(process.returncode, 130, stdout + stderr)
         return stdout
@@ -417,6 +422,230 @@ class Terminal(unittest.TestCase):
         done = dcsim("run", "--files", "100", "--seconds", "0.5")
         self.assertNotIn("\033", done.stdout + done.stderr)
         self.assertEqual(done.stderr, "")
+
+
+WRONG = """
+format = 1
+title = "checks that do not hold"
+[tree]
+"/a" = { type = "file" }
+[task.A]
+do = ["d = walk('/a')"]
+[task.B]
+do = ["d = walk('/a')"]
+[check]
+always = ["lookups() == 2", "A.d == B.d"]
+sometimes = ["A.d == ENOENT"]
+[variant.right]
+set = { "check.always" = ["lookups() == 1"], "check.sometimes" = ["A.d == B.d"] }
+"""
+
+HANGS = """
+format = 1
+title = "each waits for the other"
+[tree]
+"/a" = { type = "file" }
+[task.A]
+do = ["await(B.d.error == 0)", "d = walk('/a')"]
+[task.B]
+do = ["await(A.d.error == 0)", "d = walk('/a')"]
+"""
+
+WARNS = """
+format = 1
+title = "unmounted while a dentry is held"
+[tree]
+"/a" = { type = "file" }
+[setup]
+do = ["x = walk('/a')"]
+[task.U]
+do = ["n = umount()"]
+"""
+
+# Each is a race between what one task changes in the scenario's own state and another looks at.
+LOOKS_AT_OTHERS = """
+format = 1
+title = "tasks that look at each other while they run"
+[tree]
+"/d" = { type = "directory" }
+"/d/below" = { type = "directory" }
+"/d/b" = { type = "file" }
+[tree."/d/below/aNameThatIsTooLongForItsDentryToHold"]
+type = "file"
+lookup = { error = "EIO", times = 1 }
+[setup]
+do = ["warm('/d/below')", "x = walk('/d/b')"]
+[task.A]
+do = ["d = walk('/d/below/aNameThatIsTooLongForItsDentryToHold')"]
+[task.B]
+do = ["d = walk('/d/below/aNameThatIsTooLongForItsDentryToHold')", "await(A.d.inode >= 0)"]
+[task.R]
+do = [
+    "r = rename('/d/below', '/anotherNameThatIsTooLongForItsDentryToHold')",
+    "put(setup.x)",
+    "s = shrink()",
+]
+[task.L]
+do = [
+    "await(references(setup.x) <= 0)",
+    "await(lookups() >= 0)",
+    "await(waits() >= 0)",
+    "await(R.s >= 0)",
+]
+[check]
+always = ["R.r == 0"]
+"""
+
+SCENARIO_KEYS = ["scenario", "variant", "title", "result", "interrupted", "seed", "threads",
+                 "rounds", "seconds", "rounds_per_second", "stuck", "broken", "sometimes",
+                 "unknown", "final_states"]
+
+
+class Scenario(Refusal):
+    """`dcsim run NAME|FILE`: the tasks of a scenario on threads."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def file(self, text):
+        path = os.path.join(self.folder, "scenario.toml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def run_json(self, expected_code, *arguments):
+        done = dcsim("run", *arguments, "--json")
+        self.assertEqual(done.returncode, expected_code, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def test_every_shipped_scenario_passes(self):
+        names = [one["name"] for one in json.loads(dcsim("list", "--json").stdout)["scenarios"]]
+        self.assertIn("parallel-lookup", names)
+        for name in names:
+            with self.subTest(name=name):
+                result = self.run_json(0, name, "--ops", "1000")
+                self.assertEqual(result["result"], "passed")
+                self.assertEqual(result["rounds"], 1000)
+                self.assertEqual(sum(one["rounds"] for one in result["final_states"]), 1000)
+
+    def test_json_has_the_documented_keys(self):
+        page = os.path.join(os.path.dirname(__file__), "../../docs/run.md")
+        result = self.run_json(0, "parallel-lookup", "--ops", "10")
+        self.assertEqual(result["schema"], "dcsim.scenario-run/1")
+        self.assertEqual(list(result), ["schema"] + SCENARIO_KEYS)
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        for key in SCENARIO_KEYS:
+            self.assertIn(f"`{key}`", text)
+
+    def test_table(self):
+        done = dcsim("run", "failing-lookup", "--ops", "2000")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "")
+        self.assertIn("Result: passed: every check held in 2,000 rounds", done.stdout)
+        self.assertRegex(done.stdout, r"sometimes A\.d == EIO: in [\d,]+ rounds?\n")
+        self.assertRegex(done.stdout, r"Final states:\n +[\d,]+  ")
+
+    def test_both_ends_of_a_race_are_seen(self):
+        result = self.run_json(0, "failing-lookup", "--ops", "2000")
+        self.assertEqual(len(result["final_states"]), 2)
+        for one in result["sometimes"][:2]:
+            self.assertGreater(one["reached"], 0)
+
+    def test_tasks_really_run_at_the_same_time(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("one processor")
+        result = self.run_json(0, "parallel-lookup", "--seconds", "3")
+        waits = {one["text"]: one["reached"] for one in result["sometimes"]}
+        self.assertGreater(waits["waits(A) > 0"] + waits["waits(B) > 0"], 0)
+
+    def test_failed_check(self):
+        done = dcsim("run", self.file(WRONG), "--ops", "50")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("Result: failed: a check did not hold in 50 rounds", done.stdout)
+        self.assertRegex(done.stdout,
+                         r"\n +50  always 'lookups\(\) == 2', but the left side is 1\n")
+        result = self.run_json(1, self.file(WRONG), "--ops", "50")
+        self.assertEqual(result["broken"], [
+            {"text": "always 'lookups() == 2', but the left side is 1", "times": 50}])
+        self.assertEqual(result["sometimes"], [{"text": "A.d == ENOENT", "reached": 0}])
+
+    def test_variant(self):
+        result = self.run_json(0, self.file(WRONG), "--variant", "right", "--ops", "50")
+        self.assertEqual(result["variant"], "right")
+        self.assertEqual(result["sometimes"], [{"text": "A.d == B.d", "reached": 50}])
+        self.refused(["run", self.file(WRONG), "--variant", "wrong"], "'wrong'")
+
+    def test_warnings_fail_the_run_unless_they_are_allowed(self):
+        broken = self.run_json(1, self.file(WARNS), "--ops", "30")["broken"]
+        warnings = [one for one in broken if one["text"].startswith("WARN: ")]
+        self.assertIn(30, [one["times"] for one in warnings if "still in use" in one["text"]])
+        allowed = WARNS + '[faults]\nallow_warnings = ["in use", "never freed"]\n'
+        broken = self.run_json(1, self.file(allowed), "--ops", "30")["broken"]
+        self.assertTrue(all(one["text"].startswith("left at the end") for one in broken), broken)
+
+    def test_allocations_fail(self):
+        text = WRONG.replace('always = ["lookups() == 2", "A.d == B.d"]', "").replace(
+            'sometimes = ["A.d == ENOENT"]', 'sometimes = ["A.d == ENOMEM", "B.d == ENOMEM"]')
+        text = text[:text.index("[variant")]
+        for one in self.run_json(0, self.file(text), "--ops", "200")["sometimes"]:
+            self.assertEqual(one["reached"], 0)
+        faults = "[faults]\nallocations = 1\n"
+        for one in self.run_json(0, self.file(text + faults), "--ops", "3000")["sometimes"]:
+            self.assertGreater(one["reached"], 0)
+
+    def test_what_native_threads_do_not_know(self):
+        text = WRONG.replace('"lookups() == 2"', '"blocked() == 77"')
+        text = text[:text.index("[variant")]
+        self.assertEqual(self.run_json(0, self.file(text), "--ops", "5")["unknown"],
+                         [{"rule": "always", "text": "blocked() == 77"}])
+        waits = text.replace("walk('/a')\"", "walk('/a')\", \"await(blocked(A) >= 0)\"", 1)
+        self.refused(["run", self.file(waits)], "scenario.toml:7:", "blocked")
+
+    def test_tasks_that_do_not_end(self):
+        done = dcsim("run", self.file(HANGS))
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("after 0 rounds the tasks did not end: A at 'await(B.d.error == 0)', "
+                      "B at 'await(A.d.error == 0)'", done.stdout)
+
+    def test_tasks_that_look_at_each_other(self):
+        self.run_json(0, self.file(LOOKS_AT_OTHERS), "--ops", "1000")
+
+    def test_failures_are_used_up_once(self):
+        """Of many calls that come at once, as many fail as are meant to, and no more."""
+        text = WRONG.replace('{ type = "file" }',
+                             '{ type = "file", lookup = { error = "EIO", times = 1 } }')
+        text = text[:text.index("[check]")] + '[check]\nalways = ["lookups() == 2"]\n'
+        self.run_json(0, self.file(text), "--ops", "3000")
+
+    def test_seconds(self):
+        result = self.run_json(0, "parallel-lookup", "--seconds", "0.3")
+        self.assertGreaterEqual(result["seconds"], 0.3)
+        self.assertGreater(result["rounds"], 0)
+
+    def test_refusals(self):
+        self.refused(["run", "paralel-lookup"], "did you mean 'parallel-lookup'?")
+        self.refused(["run", "./nowhere.toml"], "./nowhere.toml: cannot be opened")
+        self.refused(["run", self.file(WRONG.replace("walk", "wlak", 1))], "scenario.toml:7:",
+                     "did you mean 'walk'?")
+        self.refused(["run", "umount", "--files", "3", "--threads", "2"],
+                     "--files, --threads: not for a scenario")
+        self.refused(["run", "umount", "--ops", "1", "--seconds", "1"], "--seconds and --ops")
+        self.refused(["run", "umount", "--ops", "0"], "--ops 0")
+        self.refused(["run", "--variant", "x"], "--variant")
+
+    def test_interruption(self):
+        process = subprocess.Popen([DCSIM, "run", "parallel-lookup", "--seconds", "600", "--json"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        interrupt(process)
+        stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(process.returncode, 130, stdout + stderr)
+        result = json.loads(stdout)
+        self.assertTrue(result["interrupted"])
+        self.assertEqual(result["result"], "passed")
+        self.assertEqual(sum(one["rounds"] for one in result["final_states"]), result["rounds"])
 
 
 class Help(unittest.TestCase):

@@ -13,10 +13,8 @@ namespace dcsim::differential
 namespace
 {
 
-/// Threads that hand each other a baton are a hundred times slower than fibers.
-constexpr bool slow = default_carrier == carrier_kind::threads;
-constexpr uint64_t bounded_executions = slow ? 5000 : 1000000;
-constexpr uint64_t sampled_executions = slow ? 500 : 20000;
+constexpr uint64_t bounded_executions = 1000000;
+constexpr uint64_t sampled_executions = 20000;
 
 /// The hooks of a program have one argument, which is the program's own.
 scenario_program *recorded;
