@@ -40,6 +40,13 @@ bool conflict(const footprint &one, const footprint &other)
     return false;
 }
 
+void add_missing(footprint &known, const footprint &more)
+{
+    for (const footprint_entry &one : more)
+        if (std::find(known.begin(), known.end(), one) == known.end())
+            known.push_back(one);
+}
+
 /// A task and what its next step is known to touch.
 struct sleeper {
     task_id task;
@@ -128,6 +135,11 @@ class depth_first final : public search_scheduler
         if (!(from.done >> from.chosen & 1)) {
             from.done |= 1u << from.chosen;
             from.sleeping.push_back({from.chosen, step});
+        } else if (at_ > last_node_ + 1) {
+            // Another answer to a choice in it: it may have touched something else.
+            for (sleeper &known : from.sleeping)
+                if (known.task == from.chosen)
+                    add_missing(known.step, step);
         }
     }
 

@@ -631,6 +631,83 @@ TEST(StackObject, AnotherInItsPlaceIsAlive)
     EXPECT_THAT(program.search(0), Holds());
 }
 
+/// The same, and nobody looks at them before the other task does.
+__attribute__((noinline)) void offer_fresh_fields(door &s)
+{
+    once<int> fields[64] = {};
+
+    WRITE_ONCE(s.field, &fields[0]);
+    smp_cond_load_acquire(&s.flag, [](int flag) { return flag == 2; });
+}
+
+TEST(StackObject, DeadOfOneExecutionIsNotDeadInTheNext)
+{
+    toy<door> program;
+
+    program.task("ann", [](door &s) {
+        if (READ_ONCE(s.flag))
+            offer_fresh_fields(s);
+        else
+            wait_in_a_frame(s);
+    });
+    program.task("bob", [](door &s) {
+        if (completion *waiting = READ_ONCE(s.waiting)) {
+            complete(waiting);
+            return;
+        }
+        WRITE_ONCE(s.flag, 1);
+        while (!READ_ONCE(s.field) && !READ_ONCE(s.waiting))
+            cpu_relax();
+        if (completion *waiting = READ_ONCE(s.waiting))
+            complete(waiting);
+        if (once<int> *fields = READ_ONCE(s.field))
+            for (int i = 0; i < 64; i++)
+                (void)READ_ONCE(fields[i]);
+        WRITE_ONCE(s.flag, 2);
+    });
+
+    EXPECT_THAT(program.search(1), Holds());
+}
+
+struct note {
+    spinlock_t lock;
+    once<int> text;
+};
+
+struct notice_board {
+    once<note *> pinned;
+    once<int> read;
+    once<int> other;
+};
+
+__attribute__((noinline)) void pin_a_note(notice_board &s)
+{
+    note mine = {};
+
+    spin_lock_init(&mine.lock, "note");
+    WRITE_ONCE(s.pinned, &mine);
+    smp_cond_load_acquire(&s.read, [](int read) { return read != 0; });
+}
+
+// No step of the two has anything to do with one of the other's but for the end of the frame.
+TEST(StackObject, EndOfAFrameDoesNotCommuteWithItsUse)
+{
+    toy<notice_board> program;
+
+    program.task("ann", [](notice_board &s) {
+        pin_a_note(s);
+        WRITE_ONCE(s.other, 1);
+    });
+    program.task("bob", [](notice_board &s) {
+        note *pinned =
+            smp_cond_load_acquire(&s.pinned, [](note *pinned) { return pinned != nullptr; });
+        WRITE_ONCE(s.read, 1);
+        (void)READ_ONCE(pinned->text);
+    });
+
+    EXPECT_THAT(program.search(strategy::depth_first), Breaks(violation_kind::use_after_free));
+}
+
 // --- Freeing what cannot be freed ---
 
 class BadFree : public UseAfterFree

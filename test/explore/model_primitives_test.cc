@@ -302,6 +302,46 @@ TEST_F(Exclusion, WaiterCanBeOvertakenAgainAndAgain)
     EXPECT_THAT(seen, ElementsAre("0", "1", "2", "3"));
 }
 
+// --- Retry loops ---
+
+TEST(Retry, WhoGaveWayMayGoOnAfterAStepOfTheOther)
+{
+    outcomes seen;
+    toy<guarded> program;
+
+    program.task("A", [](guarded &s) {
+        for (int value; (value = READ_ONCE(s.inside)) < 2; cpu_relax())
+            WRITE_ONCE(s.tries, READ_ONCE(s.tries) * 10 + value + 1);
+    });
+    program.task("B", [](guarded &s) {
+        WRITE_ONCE(s.inside, 1);
+        WRITE_ONCE(s.inside, 2);
+    });
+    program.finally([&seen](guarded &s) { seen.insert(std::to_string(READ_ONCE(s.tries))); });
+
+    EXPECT_THAT(program.search(3), Holds());
+    // It has looked once before anything happened, and again at the value in between.
+    EXPECT_THAT(seen, ::testing::Contains("12"));
+}
+
+TEST(Retry, OtherRunsBeforeTheNextTurn)
+{
+    toy<guarded> program;
+
+    program.task("A", [](guarded &s) {
+        cpu_relax();
+        require(READ_ONCE(s.inside) == 1, "nobody ran in between");
+    });
+    program.task("B", [](guarded &s) {
+        smp_cond_load_acquire(&s.tries, [](int) { return true; });
+        WRITE_ONCE(s.inside, 1);
+    });
+
+    // Its start, its look at tries, or the store: any step will do.
+    EXPECT_THAT(program.search(0), Holds());
+    EXPECT_THAT(program.search(2), Breaks(violation_kind::expectation));
+}
+
 // --- rw_semaphore ---
 
 struct crowd {
@@ -946,6 +986,28 @@ TEST_F(Rcu, CallbackRunsEarlyInSomeExecutionsAndLateInOthers)
 
     EXPECT_THAT(program.search(1), Holds());
     EXPECT_THAT(seen, ElementsAre("0 then 1", "1 then 1"));
+}
+
+// Between two callbacks RCU is not in the middle of anything: others need no preemption.
+TEST_F(Rcu, OtherTasksRunBetweenTwoCallbacks)
+{
+    outcomes seen;
+
+    program.task("U", [](published &s) {
+        rcu_read_lock();
+        call_rcu(&s.heads[0], [](rcu_head *head) {
+            add_return(&container_of(head, published, heads)->callbacks, 1);
+        });
+        call_rcu(&s.heads[1], [](rcu_head *head) {
+            add_return(&container_of(head - 1, published, heads)->callbacks, 1);
+        });
+        rcu_read_unlock();
+        WRITE_ONCE(s.readers, READ_ONCE(s.callbacks));
+    });
+    program.finally([&seen](published &s) { seen.insert(std::to_string(READ_ONCE(s.readers))); });
+
+    EXPECT_THAT(program.search(1), Holds());
+    EXPECT_THAT(seen, ElementsAre("0", "1", "2"));
 }
 
 TEST_F(Rcu, SynchronizeDoesNotWaitForReadersThatComeLater)

@@ -523,6 +523,24 @@ TEST(DepthFirst, FindsAllThatCanComeOutOfMemory)
     EXPECT_GT(failing.outcomes, two.outcomes);
 }
 
+// What a step touches may depend on the answer to a choice in it.
+TEST(DepthFirst, FindsAllThatCanComeOutOfAFailureThatTouchesMore)
+{
+    toy<random_state> program;
+
+    program.program.faults = 1;
+    program.task("A", [](random_state &s) {
+        void *memory = kmalloc(8);
+        if (!memory)
+            WRITE_LOCKED(s.field[0], 1);
+        s.seen[0][0] = memory != nullptr;
+        kfree(memory);
+    });
+    program.task("B", [](random_state &s) { s.seen[1][0] = READ_ONCE(s.field[0]); });
+
+    EXPECT_EQ(compare_with_all<random_state>(program, text_of).outcomes, 3u);
+}
+
 struct sleepers {
     once<task_struct *> task;
     once<int> flag;

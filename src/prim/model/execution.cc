@@ -344,7 +344,9 @@ void take_turns(task_control &me)
         const aside aside;
         search.program.invariant(search.program.argument);
     }
-    task_control *next = choose_next(me.pending != operation::relax);
+    // RCU's task is in the middle of nothing when it waits for the end of a grace period.
+    task_control *next = choose_next(me.pending != operation::relax &&
+                                     me.pending != operation::grace_period);
 
     if (next != &me) {
         carrier_switch(&me, next);
