@@ -197,7 +197,7 @@ void arena_free(void *object, const void *code)
     allocation &found = heap_of(header->heap).allocations[header->number];
     if (found.freed)
         violate(violation_kind::double_free, "%s, freed by %s at step %u, is freed again by %s",
-                describe_address(object).c_str(), task_name(found.freed_by), found.freed_at,
+                address_text(object), task_name(found.freed_by), found.freed_at,
                 current_task().name);
     if (execution().observing)
         note_access(object, true, found.bytes);
@@ -270,7 +270,7 @@ void report_bad_access(const void *address, const void *code)
                 me.name, address);
     violate(violation_kind::use_after_free,
             "%s uses %s, allocated by %s at step %u and freed by %s at step %u", me.name,
-            describe_address(address).c_str(), task_name(found->allocated_by), found->allocated_at,
+            address_text(address), task_name(found->allocated_by), found->allocated_at,
             task_name(found->freed_by), found->freed_at);
 }
 
@@ -327,9 +327,7 @@ void arena_restore()
     ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void *>(heap_begin(main_task)),
                                 setup.next - heap_begin(main_task));
     setup.next = setup_end;
-    setup.allocations.resize(arena.setup_allocations.size());
-    memcpy(setup.allocations.data(), arena.setup_allocations.data(),
-           arena.setup_allocations.size() * sizeof(allocation));
+    setup.allocations = arena.setup_allocations;
     restore(arena.setup_heap);
     restore(arena.setup_shadow);
     restore(arena.port_state);

@@ -66,12 +66,11 @@ void describe_wait(text_writer &text, const task_control &task)
         text.add("%s waits for RCU: %s\n", task.name, operation_name(task.pending));
         return;
     case operation::wait:
-        text.add("%s waits for %s to change\n", task.name,
-                 describe_address(task.pending_address).c_str());
+        text.add("%s waits for %s to change\n", task.name, address_text(task.pending_address));
         return;
     default:
         text.add("%s waits for the lock %s, held by %s\n", task.name,
-                 describe_address(task.pending_address).c_str(),
+                 address_text(task.pending_address),
                  holder ? holder->name : "nobody who still runs");
     }
 }

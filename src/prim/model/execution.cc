@@ -146,6 +146,11 @@ task_control *continue_experiment(task_control &task)
 
 // --- Choosing ---
 
+bool waits_in_freed_memory(const task_control &task)
+{
+    return in_arena(task.pending_address) && *shadow_of(task.pending_address);
+}
+
 /// Tasks whose announced operation can be carried out, those that gave way included.
 task_mask ready_tasks()
 {
@@ -153,7 +158,7 @@ task_mask ready_tasks()
 
     for (task_mask left = x.guarded; left; left &= left - 1) {
         const task_control &task = x.task[__builtin_ctz(left)];
-        if (task.guard(task))
+        if (!waits_in_freed_memory(task) && task.guard(task))
             ready |= bit(task);
     }
     return ready;
@@ -167,7 +172,7 @@ task_mask waiting_in_freed_memory()
 
     for (task_mask left = x.guarded; left; left &= left - 1) {
         const task_control &task = x.task[__builtin_ctz(left)];
-        if (in_arena(task.pending_address) && *shadow_of(task.pending_address))
+        if (waits_in_freed_memory(task))
             found |= bit(task);
     }
     return found;
@@ -345,8 +350,8 @@ void take_turns(task_control &me)
         search.program.invariant(search.program.argument);
     }
     // RCU's task is in the middle of nothing when it waits for the end of a grace period.
-    task_control *next = choose_next(me.pending != operation::relax &&
-                                     me.pending != operation::grace_period);
+    task_control *next =
+        choose_next(me.pending != operation::relax && me.pending != operation::grace_period);
 
     if (next != &me) {
         carrier_switch(&me, next);
@@ -439,7 +444,7 @@ __attribute__((noinline)) void schedule_point_guarded(operation kind, const void
     if (x.solo) {
         if (!guard(me))
             violate(violation_kind::deadlock, "%s waits for %s %s, and nobody else is there",
-                    me.name, operation_name(kind), describe_address(address).c_str());
+                    me.name, operation_name(kind), address_text(address));
         return;
     }
     if (__builtin_expect(search.to_settle != nullptr, false))
@@ -511,7 +516,7 @@ void task_ends()
         settle_last_step();
     if (me.held_locks)
         violate(violation_kind::lock_held_at_exit, "%s ends and still holds %s (%s)", me.name,
-                describe_address(me.held[me.held_locks - 1].lock).c_str(),
+                address_text(me.held[me.held_locks - 1].lock),
                 lock_class_name(me.held[me.held_locks - 1].lock_class));
     if (me.atomic_depth)
         violate(violation_kind::unbalanced_lock, "%s ends inside an RCU read-side section",
@@ -699,22 +704,32 @@ const char *task_name(task_id task)
     return task < names.size() ? names[task].c_str() : "rcu";
 }
 
-std::string describe_address(const void *address)
+const char *address_text(const void *address)
 {
-    char text[200];
+    // For as many addresses as one message names.
+    static char texts[4][200];
+    static unsigned next;
+    char *text = texts[next++ % std::size(texts)];
+    const size_t bytes = sizeof(texts[0]);
 
-    if (!address)
-        return "-";
-    if (search.program.describe &&
-        search.program.describe(search.program.argument, address, text, sizeof(text)))
-        return text;
-    if (const allocation *found = in_arena(address) ? arena_find(address) : nullptr) {
-        snprintf(text, sizeof(text), "%s of %s+%td", found->pool, task_name(found->allocated_by),
-                 static_cast<const char *>(address) - static_cast<const char *>(found->object));
+    if (!address) {
+        snprintf(text, bytes, "-");
         return text;
     }
-    snprintf(text, sizeof(text), "%p", address);
+    if (search.program.describe &&
+        search.program.describe(search.program.argument, address, text, bytes))
+        return text;
+    if (const allocation *found = in_arena(address) ? arena_find(address) : nullptr)
+        snprintf(text, bytes, "%s of %s+%td", found->pool, task_name(found->allocated_by),
+                 static_cast<const char *>(address) - static_cast<const char *>(found->object));
+    else
+        snprintf(text, bytes, "%p", address);
     return text;
+}
+
+std::string describe_address(const void *address)
+{
+    return address_text(address);
 }
 
 const char *operation_name(operation kind)

@@ -85,14 +85,14 @@ void add_order(const held_lock &outer, uint8_t inner, const void *lock)
         violate(violation_kind::lock_order,
                 "%s takes %s while it holds %s, of the same class %s, and nothing says in which "
                 "order the two are taken",
-                current_task().name, describe_address(lock).c_str(),
-                describe_address(outer.lock).c_str(), node_text(inner));
+                current_task().name, address_text(lock), address_text(outer.lock),
+                node_text(inner));
     if (comes_before(inner, from))
         violate(violation_kind::lock_order,
                 "%s takes %s (%s) while it holds %s (%s), and somewhere else the order is the "
                 "other way round",
-                current_task().name, describe_address(lock).c_str(), node_text(inner),
-                describe_address(outer.lock).c_str(), node_text(from));
+                current_task().name, address_text(lock), node_text(inner), address_text(outer.lock),
+                node_text(from));
     now.after[from] |= node_mask{1} << inner;
     now.changed = true;
 }
@@ -126,7 +126,7 @@ void lock_check_order(const void *lock, uint8_t lock_class, int subclass, bool s
     if (__builtin_expect(lock_class >= classes, false)) {
         check_access(lock);
         violate(violation_kind::bug, "%s takes %s, which was never initialised", me.name,
-                describe_address(lock).c_str());
+                address_text(lock));
     }
     if (!me.held_locks)
         return;
@@ -134,7 +134,7 @@ void lock_check_order(const void *lock, uint8_t lock_class, int subclass, bool s
     for (uint32_t i = 0; i < me.held_locks; i++) {
         if (me.held[i].lock == lock && !(shared && me.held[i].shared))
             violate(violation_kind::deadlock, "%s takes %s (%s), which it holds already", me.name,
-                    describe_address(lock).c_str(), node_text(node));
+                    address_text(lock), node_text(node));
         add_order(me.held[i], node, lock);
     }
 }
@@ -159,7 +159,7 @@ void lock_released(const void *lock, const char *what, bool shared)
             return;
         }
     violate(violation_kind::unbalanced_lock, "%s unlocks the %s %s, which it does not hold",
-            me.name, what, describe_address(lock).c_str());
+            me.name, what, address_text(lock));
 }
 
 void lock_becomes_outer(const void *lock)

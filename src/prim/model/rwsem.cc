@@ -195,7 +195,7 @@ void up_read_non_owner(rw_semaphore *sem)
     if (!sem->readers)
         violate(violation_kind::unbalanced_lock,
                 "%s unlocks the read side of %s, which nobody holds", current_task().name,
-                describe_address(sem).c_str());
+                address_text(sem));
     sem->readers--;
 }
 

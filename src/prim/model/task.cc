@@ -30,7 +30,7 @@ void might_sleep()
         if (me.held[i].spinning)
             violate(violation_kind::sleeping_in_atomic,
                     "%s may sleep here, while it holds the spinlock %s", me.name,
-                    describe_address(me.held[i].lock).c_str());
+                    address_text(me.held[i].lock));
     violate(violation_kind::sleeping_in_atomic,
             "%s may sleep here, inside an RCU read-side section", me.name);
 }

@@ -118,6 +118,9 @@ const violation &last_violation();
 
 /// Name of a task of the loaded program; "rcu" and "main" for the system's.
 const char *task_name(task_id task);
+/// describe_address() without allocating: an execution that ends in a violation destroys nothing.
+/// The text is good for three more calls.
+const char *address_text(const void *address);
 /// Names an address as the program does, or by its allocation, or as a number.
 std::string describe_address(const void *address);
 
