@@ -72,7 +72,7 @@ violation run_alone(void (*body)(void *))
     program.setup = [](void *) {};
     program.task = [](void *, unsigned) {};
     program.finally = body;
-    EXPECT_TRUE(engine_load(program, carrier_kind::fibers));
+    EXPECT_TRUE(engine_load(program, default_carrier));
     engine_run(scheduler, {}, nullptr);
     broken = last_violation();
     arena_restore();

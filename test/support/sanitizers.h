@@ -15,6 +15,10 @@
 #ifndef DCSIM_ASAN
 #define DCSIM_ASAN 0
 #endif
+// The native backend has its own; the model is not built with ThreadSanitizer.
+#ifndef DCSIM_TSAN
+#define DCSIM_TSAN 0
+#endif
 
 namespace dcsim::inline DCSIM_BACKEND
 {

@@ -289,6 +289,12 @@ __attribute__((no_sanitize("address"))) void arena_check_quarantine()
         }
 }
 
+void arena_forget_frames(unsigned task)
+{
+    ASAN_UNPOISON_MEMORY_REGION(reinterpret_cast<void *>(task_slot(task) + page),
+                                task_stack_bytes - page);
+}
+
 // --- Snapshot ---
 
 void arena_reset_static_data(void *data, size_t bytes)

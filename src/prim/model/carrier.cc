@@ -78,6 +78,7 @@ void *thread_main(void *argument)
     baton_thread &me = threads[number];
 
     if (setjmp(me.start)) {
+        arena_forget_frames(number);
         me.abandoned = false;
         me.in_task = false;
         me.idle.release();

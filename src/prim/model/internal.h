@@ -20,6 +20,12 @@ void rcu_task_idles(const void *rcu_address);
 /// What a new task does first and last. Called by the carrier on the task's own stack.
 void task_main(task_control &task);
 
+// --- arena.cc ---
+
+/// Frames of this task's stack were left by longjmp(): AddressSanitizer forgets what it knew of
+/// them.
+void arena_forget_frames(unsigned task);
+
 // --- carrier.cc ---
 
 void carrier_start(carrier_kind kind);
