@@ -191,7 +191,8 @@ void arena_free(void *object, const void *code)
 {
     const object_header *header = header_of(object);
 
-    if (!in_arena(object) || header->magic != header_magic ||
+    if (!in_arena(header) || reinterpret_cast<uintptr_t>(object) % shadow_granule ||
+        *shadow_of(header) != shadow_header || header->magic != header_magic ||
         header->number >= heap_of(header->heap).allocations.size())
         violate(violation_kind::double_free, "%p is freed, and no allocation begins there", object);
     allocation &found = heap_of(header->heap).allocations[header->number];
