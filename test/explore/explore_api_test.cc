@@ -4,6 +4,7 @@
 #include "dcsim/testing/explore_gtest.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "dcsim/explore/token.h"
 #include "dcsim/kernel/slab.h"
@@ -205,6 +206,42 @@ TEST(Explore, ViolationInSetupIsReported)
     const exploration_report report = explore(program);
     EXPECT_TRUE(report.search.in_setup);
     EXPECT_THAT(report, Violates(violation_kind::expectation));
+}
+
+/// What was on the stack below its caller is gone.
+__attribute__((noinline)) void overwrite_stack()
+{
+    char bytes[1 << 16];
+
+    memset(bytes, 0xff, sizeof(bytes));
+    asm volatile("" : : "r"(bytes) : "memory");
+}
+
+TEST(Explore, ComesAfterOneThatWasBrokenOff)
+{
+    exploration broken;
+    exploration whole;
+
+    broken.tasks = {{"A", [] { explore_check(false, "in the middle of a step"); }}};
+    count_twice(whole, true);
+    EXPECT_THAT(explore(broken), Violates(violation_kind::expectation));
+    overwrite_stack();
+    EXPECT_THAT(explore(whole), Holds());
+}
+
+TEST(Explore, LostWakeUpIsForgottenInTheNextSetup)
+{
+    exploration stuck;
+    exploration wrong;
+
+    stuck.tasks = {{"A", [] {
+                        set_current_state(TASK_UNINTERRUPTIBLE);
+                        schedule();
+                    }}};
+    wrong.setup = [] { explore_check(false, "set-up went wrong"); };
+    wrong.tasks = {{"A", [] {}}};
+    EXPECT_THAT(explore(stuck), Violates(violation_kind::lost_wake_up));
+    EXPECT_THAT(explore(wrong), Violates(violation_kind::expectation));
 }
 
 super_block *sb;

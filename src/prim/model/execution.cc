@@ -624,13 +624,38 @@ void prepare_tasks()
 
 } // namespace
 
+namespace
+{
+
+/// Whatever broke the last execution off, perhaps that of another program, is over.
+void forget_last_execution()
+{
+    search.observer = nullptr;
+    search.to_settle = nullptr;
+    search.experiment = nullptr;
+    search.footprint_size = 0;
+    search.record.segments.clear();
+    search.record.values.clear();
+    search.broken.kind = violation_kind::none;
+    search.end = execution_end::finished;
+    if (!search.states.empty()) {
+        search.states.clear();
+        std::fill(std::begin(search.gave_way), std::end(search.gave_way), 0);
+    }
+    for (uint8_t *shadow : search.dead_stack)
+        *shadow = shadow_accessible;
+    search.dead_stack.clear();
+}
+
+} // namespace
+
 bool engine_load(const model_program &program, carrier_kind carrier)
 {
     arena_map();
     arena_reset_static_data(program.state, program.state_bytes);
+    forget_last_execution();
     search.program = program;
     search.broken = {};
-    search.end = execution_end::finished;
     memset(&x, 0, sizeof(x));
     x.tasks = static_cast<uint8_t>(program.task_names.size());
     lock_order_reset();
@@ -651,22 +676,9 @@ void engine_unload()
 
 execution_end engine_run(scheduler &scheduler, const run_limits &limits, step_observer *observer)
 {
+    forget_last_execution();
     search.deciding = &scheduler;
     search.observer = observer;
-    search.to_settle = nullptr;
-    search.experiment = nullptr;
-    search.footprint_size = 0;
-    search.record.segments.clear();
-    search.record.values.clear();
-    search.broken.kind = violation_kind::none;
-    search.end = execution_end::finished;
-    if (!search.states.empty()) {
-        search.states.clear();
-        std::fill(std::begin(search.gave_way), std::end(search.gave_way), 0);
-    }
-    for (uint8_t *shadow : search.dead_stack)
-        *shadow = shadow_accessible;
-    search.dead_stack.clear();
 
     carrier_reset();
     arena_restore();
