@@ -75,7 +75,7 @@ void add_variable(void *data, uintptr_t address, const char *name, uintptr_t beg
         return;
     text = short_name(name);
     if (address != begin)
-        text += "+" + std::to_string(address - begin);
+        text.append("+").append(std::to_string(address - begin));
 }
 
 } // namespace
