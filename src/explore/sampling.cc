@@ -13,6 +13,16 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
+/// Set bits of a mask, few. Processors count them in one instruction, but not all of this kind.
+uint32_t count_of(task_mask mask)
+{
+    uint32_t count = 0;
+
+    for (; mask; mask &= mask - 1)
+        count++;
+    return count;
+}
+
 /// The n-th set bit of a mask, from 0.
 task_id nth_task(task_mask mask, uint32_t n)
 {
@@ -71,8 +81,7 @@ class uniform final : public search_scheduler
 
     task_id choose_task(const choice &choice) override
     {
-        const auto enabled = static_cast<uint32_t>(__builtin_popcount(choice.enabled));
-        return nth_task(choice.enabled, random_.below(enabled));
+        return nth_task(choice.enabled, random_.below(count_of(choice.enabled)));
     }
 
     // A fault at every eighth place that could have one: most executions are to get past the first.
@@ -123,7 +132,8 @@ class pct final : public search_scheduler
             if (best == no_task || priority_[task] > priority_[best])
                 best = task;
         }
-        stay_until = undisputed(best, choice.alive) ? next_change() : 0;
+        stay_until = next_change();
+        stay_unless = above(best, 2 * choice.daemons - 1);
         return best;
     }
 
@@ -140,13 +150,15 @@ class pct final : public search_scheduler
   private:
     static constexpr unsigned highest_depth = 1000;
 
-    /// Nobody who may come to life could take its turn away.
-    bool undisputed(task_id best, task_mask alive) const
+    /// Those of the tasks that would take its turn away if they could run.
+    task_mask above(task_id best, task_mask tasks) const
     {
-        for (task_mask left = alive; left; left &= left - 1)
+        task_mask mask = 0;
+
+        for (task_mask left = tasks; left; left &= left - 1)
             if (priority_[static_cast<unsigned>(__builtin_ctz(left))] > priority_[best])
-                return false;
-        return true;
+                mask |= left & -left;
+        return mask;
     }
 
     uint32_t next_change() const

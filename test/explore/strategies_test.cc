@@ -673,6 +673,79 @@ TEST(Pct, DepthBoundsThePreemptions)
     }
 }
 
+/// Asks the same strategy at every step: takes none of its promises to stay with a task.
+class without_promises final : public search_scheduler
+{
+  public:
+    explicit without_promises(std::unique_ptr<search_scheduler> asked) : asked_(std::move(asked)) {}
+
+    bool begin_execution() override
+    {
+        return asked_->begin_execution();
+    }
+    task_id choose_task(const choice &choice) override
+    {
+        questions++;
+        return asked_->choose_task(choice);
+    }
+    unsigned choose_value(unsigned count) override
+    {
+        return asked_->choose_value(count);
+    }
+    void execution_ended(uint32_t steps) override
+    {
+        asked_->execution_ended(steps);
+    }
+
+    uint64_t questions = 0;
+
+  private:
+    std::unique_ptr<search_scheduler> asked_;
+};
+
+/// Tasks that wait for each other, for a lock and for RCU, and one that retries.
+toy<fields> four_that_wait()
+{
+    toy<fields> program;
+    const auto count = [](fields &s) {
+        spin_lock(&s.lock);
+        ++s.field[0];
+        spin_unlock(&s.lock);
+        WRITE_ONCE(s.field[1], 1);
+    };
+
+    program.setup([](fields &s) { spin_lock_init(&s.lock, "lock"); });
+    program.task("A", count);
+    program.task("B", count);
+    program.task("C", [](fields &s) {
+        auto *head = static_cast<rcu_head *>(kmalloc(sizeof(rcu_head)));
+        call_rcu(head, [](rcu_head *queued) { kfree(queued); });
+        while (READ_ONCE(s.field[0]) < 2)
+            cpu_relax();
+        synchronize_rcu();
+    });
+    program.task("D", [](fields &s) {
+        rcu_read_lock();
+        (void)READ_ONCE(s.field[0]);
+        rcu_read_unlock();
+        smp_cond_load_acquire(&s.field[1], [](int value) { return value == 1; });
+    });
+    return program;
+}
+
+TEST(Promise, ChangesNoSchedule)
+{
+    const toy<fields> program = four_that_wait();
+
+    for (const auto make :
+         {+[] { return make_pct(1, 0); }, +[] { return make_preemption_bounding(2); }}) {
+        without_promises asked(make());
+        EXPECT_EQ(some_schedules(program.program, *make(), 1000),
+                  some_schedules(program.program, asked, 1000));
+        EXPECT_GT(asked.questions, 5000u);
+    }
+}
+
 TEST(RoundRobin, TurnsGetLonger)
 {
     const toy<fields> program = two_of(4);

@@ -41,6 +41,9 @@ struct search_side {
     execution_end end = execution_end::finished;
     bool loaded = false;
 
+    /// Promises to stay with a task hold up to this step: 0 when somebody wants to see every step.
+    uint32_t promises_end = 0;
+
     footprint_entry footprint[footprint_entries];
     size_t footprint_size = 0;
 
@@ -123,6 +126,7 @@ task_control *conclude_deadlock()
     search.observer = nullptr;
     search.experiments = 0;
     x.stay_until = 0;
+    search.promises_end = 0;
     return next_experiment();
 }
 
@@ -151,17 +155,23 @@ bool waits_in_freed_memory(const task_control &task)
     return in_arena(task.pending_address) && *shadow_of(task.pending_address);
 }
 
-/// Tasks whose announced operation can be carried out, those that gave way included.
-task_mask ready_tasks()
+/// Those of the waiting tasks whose condition holds.
+task_mask ready_among(task_mask waiting)
 {
-    task_mask ready = x.runnable | x.rcu_ready;
+    task_mask ready = 0;
 
-    for (task_mask left = x.guarded; left; left &= left - 1) {
+    for (task_mask left = waiting; left; left &= left - 1) {
         const task_control &task = x.task[__builtin_ctz(left)];
         if (!waits_in_freed_memory(task) && task.guard(task))
-            ready |= bit(task);
+            ready |= left & -left;
     }
     return ready;
+}
+
+/// Tasks whose announced operation can be carried out, those that gave way included.
+inline task_mask ready_tasks()
+{
+    return x.runnable | x.rcu_ready | (x.guarded ? ready_among(x.guarded) : 0);
 }
 
 /// Tasks that wait for something in memory that is not there any more: it will never come true, and
@@ -250,44 +260,47 @@ bool program_finished()
            x.task[x.tasks].pending == operation::grace_period;
 }
 
-/// Who carries out its announced operation next; nullptr when the tasks of the program are done.
-task_control *choose_next(bool current_may_stay)
+/// Asks the search, and notes for how long its answer stands.
+task_id ask(task_mask enabled, bool current_may_stay)
 {
-    task_mask enabled;
+    const task_id current = x.current->id;
+    const choice situation = {
+        .enabled = enabled,
+        .current = current,
+        .current_may_stay = current_may_stay && (enabled >> current & 1),
+        .step = x.step,
+        .daemons = 1u << x.tasks,
+        .last_step = {search.footprint, search.footprint_size},
+    };
+    const task_id next = search.deciding->choose_task(situation);
 
-    if (__builtin_expect(search.experiment != nullptr, false))
-        return continue_experiment(*search.experiment);
-    if (program_finished())
-        return nullptr;
-    enabled = ready_tasks();
+    if (next == no_task)
+        end_execution(execution_end::given_up);
+    search.footprint_size = 0;
+    x.stay_until = std::min(search.deciding->stay_until, search.promises_end);
+    x.stay_unless = search.deciding->stay_unless;
+    return next;
+}
+
+/// Who carries out its announced operation next, while the program goes on.
+task_control *choose_enabled(bool current_may_stay)
+{
+    task_mask enabled = ready_tasks();
+    task_id next;
+
     if (x.relaxed)
         enabled = without_relaxed(enabled);
     if (__builtin_expect(!enabled, false) && !(enabled = waiting_in_freed_memory()))
         return conclude_deadlock();
     if (__builtin_expect(x.step >= x.step_limit, false))
         too_many_steps();
-    x.stay_until = 0;
-
-    task_id next;
     if (!(enabled & (enabled - 1)) && !x.observing) {
+        // There is nothing to ask about before somebody else can run.
         next = static_cast<task_id>(__builtin_ctz(enabled));
+        x.stay_until = search.promises_end;
+        x.stay_unless = ~enabled;
     } else {
-        const task_id current = x.current->id;
-        choice situation = {
-            .enabled = enabled,
-            .current = current,
-            .current_may_stay = current_may_stay && (enabled >> current & 1),
-            .step = x.step,
-            .daemons = 1u << x.tasks,
-            .alive = x.runnable | x.guarded | 1u << x.tasks,
-            .last_step = {search.footprint, search.footprint_size},
-        };
-        next = search.deciding->choose_task(situation);
-        if (next == no_task)
-            end_execution(execution_end::given_up);
-        search.footprint_size = 0;
-        if (!search.observer && !search.program.invariant)
-            x.stay_until = std::min(search.deciding->stay_until, x.step_limit);
+        next = ask(enabled, current_may_stay);
     }
     if (next != x.current->id)
         record_turn(x.current->id);
@@ -295,6 +308,24 @@ task_control *choose_next(bool current_may_stay)
     if (x.relaxed)
         no_way_given_to(next);
     return &x.task[next];
+}
+
+/// The same, or nullptr when the tasks of the program are done.
+task_control *choose_next(bool current_may_stay)
+{
+    if (__builtin_expect(search.experiment != nullptr, false))
+        return continue_experiment(*search.experiment);
+    return program_finished() ? nullptr : choose_enabled(current_may_stay);
+}
+
+/// Whether the current task goes on without a question: the search has said so, and none of those it
+/// made an exception for can run.
+inline bool stays()
+{
+    if (x.step >= x.stay_until || (x.stay_unless & (x.rcu_ready | x.relaxed)))
+        return false;
+    const task_mask waiting = x.stay_unless & x.guarded;
+    return !waiting || !ready_among(waiting);
 }
 
 /// While somebody looks on who is no part of the execution: nothing is a schedule point.
@@ -310,13 +341,8 @@ struct aside {
 };
 
 /// The task was chosen: its operation is about to be carried out.
-void begin_step(task_control &task)
+inline void begin_step(task_control &task)
 {
-    x.runnable |= bit(task);
-    x.guarded &= ~bit(task);
-    x.relaxed &= ~bit(task);
-    x.rcu_ready &= ~bit(task);
-    task.guard = nullptr;
     if (__builtin_expect(x.observing, false))
         note_access(task.pending_address, task.pending_writes);
     if (__builtin_expect(search.observer != nullptr, false)) {
@@ -349,9 +375,12 @@ void take_turns(task_control &me)
         const aside aside;
         search.program.invariant(search.program.argument);
     }
-    // RCU's task is in the middle of nothing when it waits for the end of a grace period.
-    task_control *next =
-        choose_next(me.pending != operation::relax && me.pending != operation::grace_period);
+    // RCU's task is in the middle of nothing when it waits for the end of a grace period; while
+    // any other announces something, the program is not done.
+    const bool idle = me.pending == operation::grace_period;
+    task_control *next = idle || __builtin_expect(search.experiment != nullptr, false)
+                             ? choose_next(false)
+                             : choose_enabled(me.pending != operation::relax);
 
     if (next != &me) {
         carrier_switch(&me, next);
@@ -359,7 +388,6 @@ void take_turns(task_control &me)
         // It was there when the operation was announced.
         check_operation(me.pending, me.pending_address, me.pending_code);
     }
-    begin_step(me);
 }
 
 /// Objects in frames that have returned are not for others any more.
@@ -422,11 +450,14 @@ __attribute__((noinline)) void schedule_point(operation kind, const void *addres
     me.pending_writes = writes;
     me.pending_address = address;
     me.pending_code = __builtin_return_address(0);
-    if (x.step < x.stay_until && kind != operation::relax) {
+    if (kind != operation::relax && stays()) {
         x.step++;
         return;
     }
     take_turns(me);
+    if (kind == operation::relax)
+        x.relaxed &= ~bit(me);
+    begin_step(me);
 }
 
 __attribute__((noinline)) void schedule_point_guarded(operation kind, const void *address,
@@ -451,14 +482,15 @@ __attribute__((noinline)) void schedule_point_guarded(operation kind, const void
         settle_last_step();
     if (me.stack_objects)
         retire_stack_objects(me, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
-    if (x.step < x.stay_until && guard(me)) {
+    const bool enabled = guard(me);
+    if (enabled && stays()) {
         x.step++;
         return;
     }
     me.guard = guard;
     x.runnable &= ~bit(me);
     x.guarded |= bit(me);
-    if (!guard(me)) {
+    if (!enabled) {
         me.blocked++;
         if (search.observer) {
             const aside aside;
@@ -466,6 +498,10 @@ __attribute__((noinline)) void schedule_point_guarded(operation kind, const void
         }
     }
     take_turns(me);
+    me.guard = nullptr;
+    x.runnable |= bit(me);
+    x.guarded &= ~bit(me);
+    begin_step(me);
 }
 
 void cpu_relax()
@@ -481,6 +517,17 @@ void cpu_relax()
     schedule_point(operation::relax, nullptr, false);
 }
 
+namespace
+{
+
+void rcu_task_begins(const task_control &rcu)
+{
+    x.runnable |= bit(rcu);
+    x.rcu_ready = 0;
+}
+
+} // namespace
+
 void rcu_task_idles(const void *rcu_address)
 {
     task_control &me = *x.current;
@@ -494,6 +541,8 @@ void rcu_task_idles(const void *rcu_address)
     x.runnable &= ~bit(me);
     x.rcu_ready = rcu_callback_ready() ? bit(me) : 0;
     take_turns(me);
+    rcu_task_begins(me);
+    begin_step(me);
 }
 
 unsigned choose_value(unsigned count)
@@ -547,6 +596,8 @@ void set_up()
 void task_main(task_control &task)
 {
     x.current = &task;
+    if (task.id == x.tasks)
+        rcu_task_begins(task);
     if (!x.solo)
         begin_step(task);
     if (task.id == x.tasks)
@@ -686,6 +737,7 @@ execution_end engine_run(scheduler &scheduler, const run_limits &limits, step_ob
     prepare_tasks();
     x.step_limit = limits.steps;
     x.observing = scheduler.observes_steps();
+    search.promises_end = observer || search.program.invariant || x.observing ? 0 : limits.steps;
     x.current = &x.task[main_task];
     carrier_switch(nullptr, choose_next(false));
     if (!search.experiment)

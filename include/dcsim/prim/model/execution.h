@@ -114,14 +114,14 @@ struct task_control {
     const char *name;
 
     int atomic_depth;       ///< RCU read-side sections plus spinlocks and bit locks held
+    uint32_t held_locks;    ///< of `held`
+    uint32_t stack_objects; ///< of `stack_object`
     task_mask gives_way_to; ///< after operation::relax: who should run before it
     uint32_t blocked;       ///< times its operation was not enabled when it came to it
     uint32_t ticket;        ///< order of arrival at a rw_semaphore
     task_mask grace;        ///< synchronize_rcu(): readers it still waits for
     uint64_t barrier;       ///< rcu_barrier(): callbacks that must have run
-    uint32_t held_locks;
     held_lock held[max_held_locks];
-    uint32_t stack_objects;
     uintptr_t stack_object[16]; ///< addresses of objects on its stack that others may reach
 };
 
@@ -147,11 +147,12 @@ struct execution_state {
     task_mask readers;   ///< in an RCU read-side section
     uint32_t step;
     uint32_t step_limit;
-    uint32_t stay_until;  ///< up to this step the current task goes on without being asked about
-    uint32_t turn_began;  ///< step at which the current task's turn began
-    uint32_t retries;     ///< turns of retry loops in this execution
-    uint32_t values;      ///< answers of choose_value() so far
-    uint32_t faults_left; ///< allocations that may still fail
+    uint32_t stay_until;   ///< up to this step the current task goes on without being asked about
+    task_mask stay_unless; ///< one of these can run
+    uint32_t turn_began;   ///< step at which the current task's turn began
+    uint32_t retries;      ///< turns of retry loops in this execution
+    uint32_t values;       ///< answers of choose_value() so far
+    uint32_t faults_left;  ///< allocations that may still fail
     uint32_t faults_injected;
     uint32_t reschedules_left; ///< times need_resched() may still be true
     uint32_t next_ticket;

@@ -34,7 +34,6 @@ struct choice {
     bool current_may_stay; ///< it is enabled and does not give way: leaving it is a preemption
     uint32_t step;         ///< steps so far in this execution
     task_mask daemons;     ///< tasks that belong to the system: RCU's
-    task_mask alive;       ///< tasks that have not ended
     std::span<const footprint_entry> last_step; ///< only when observes_steps()
 };
 
@@ -61,8 +60,10 @@ class scheduler
     }
 
     /// A promise that saves time: up to this step choose_task() would answer with the task that was
-    /// chosen last, for as long as that one may stay, so it is not asked. Set by choose_task().
+    /// chosen last, for as long as that one may stay and none of `stay_unless` is enabled, so it is
+    /// not asked. Both are set by choose_task().
     uint32_t stay_until = 0;
+    task_mask stay_unless = 0;
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND
