@@ -69,6 +69,9 @@ class round_robin final : public search_scheduler
     uint32_t taken_ = 0;
 };
 
+/// Between two tasks a coin is thrown at every step. It is thrown in advance, until it says to
+/// change over, so that the steps before need no question. Throws are independent: when somebody
+/// else comes to life before that, the rest of them is forgotten and nothing was preferred.
 class uniform final : public search_scheduler
 {
   public:
@@ -76,12 +79,29 @@ class uniform final : public search_scheduler
 
     bool begin_execution() override
     {
+        thrown_for_ = no_task;
         return true;
     }
 
     task_id choose_task(const choice &choice) override
     {
-        return nth_task(choice.enabled, random_.below(count_of(choice.enabled)));
+        const task_mask two = choice.enabled & (choice.enabled - 1);
+        const bool pair = two && !(two & (two - 1));
+        task_id next;
+
+        if (pair && choice.current == thrown_for_ && choice.enabled == pair_ &&
+            choice.current_may_stay && choice.step <= stay_until) {
+            if (choice.step < stay_until)
+                return choice.current;
+            next = static_cast<task_id>(__builtin_ctz(pair_ & ~(1u << choice.current)));
+        } else {
+            next = nth_task(choice.enabled, random_.below(count_of(choice.enabled)));
+        }
+        thrown_for_ = pair ? next : no_task;
+        pair_ = choice.enabled;
+        stay_until = pair ? choice.step + 1 + throws_before_change() : 0;
+        stay_unless = ~pair_;
+        return next;
     }
 
     // A fault at every eighth place that could have one: most executions are to get past the first.
@@ -91,7 +111,15 @@ class uniform final : public search_scheduler
     }
 
   private:
+    /// How often a coin says to stay before it says to change over.
+    uint32_t throws_before_change()
+    {
+        return static_cast<uint32_t>(__builtin_clzll(random_.next() | 1));
+    }
+
     xorshift random_;
+    task_id thrown_for_ = no_task; ///< it stays until step `stay_until`, and then not
+    task_mask pair_ = 0;           ///< while these two can run
 };
 
 class pct final : public search_scheduler

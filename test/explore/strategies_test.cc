@@ -659,6 +659,39 @@ TEST(Uniform, EveryEnabledTaskIsAsLikely)
     EXPECT_NEAR(turns[4], 1000, 150);
 }
 
+TEST(Uniform, TurnsEndAtEveryStepAsLikely)
+{
+    const toy<fields> program = two_of(50);
+    std::map<uint32_t, int> turns;
+
+    for (const auto &one : some_schedules(program.program, *make_uniform(1), 4000))
+        for (size_t i = 0; i < 4; i++)
+            turns[one.segments[i].steps]++;
+    EXPECT_NEAR(turns[1], 8000, 400);
+    EXPECT_NEAR(turns[2], 4000, 300);
+    EXPECT_NEAR(turns[3], 2000, 200);
+}
+
+TEST(Uniform, EveryOneOfThreeIsAsLikely)
+{
+    toy<fields> program;
+    std::map<task_id, int> first;
+    int preempted = 0;
+
+    for (const char *name : {"A", "B", "C"})
+        program.task(name, [](fields &s) {
+            for (int i = 1; i < 20; i++)
+                WRITE_ONCE(s.field[0], i);
+        });
+    for (const auto &one : some_schedules(program.program, *make_uniform(1), 3000)) {
+        first[one.segments[0].task]++;
+        preempted += one.segments[0].steps == 1;
+    }
+    for (task_id task = 0; task < 3; task++)
+        EXPECT_NEAR(first[task], 1000, 120);
+    EXPECT_NEAR(preempted, 2000, 120);
+}
+
 TEST(Pct, DepthBoundsThePreemptions)
 {
     const toy<fields> program = two_of(8);
