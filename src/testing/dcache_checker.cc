@@ -321,10 +321,15 @@ bool check_dcache(broken_invariant *broken)
 
 void check_after_unlock(const void *lock, const char *lock_class)
 {
+    // One pointer for each class; comparing the texts once will do.
+    static const char *class_of_dentries;
     broken_invariant broken;
 
-    if (strcmp(lock_class, "d_lock") != 0)
-        return;
+    if (lock_class != class_of_dentries) {
+        if (strcmp(lock_class, "d_lock") != 0)
+            return;
+        class_of_dentries = lock_class;
+    }
     const auto *dentry = reinterpret_cast<const struct dentry *>(static_cast<const char *>(lock) -
                                                                  offsetof(struct dentry, d_lock));
     if (*shadow_of(dentry) == shadow_accessible && !check_dentry(dentry, &broken))

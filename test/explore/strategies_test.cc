@@ -770,8 +770,8 @@ TEST(Promise, ChangesNoSchedule)
 {
     const toy<fields> program = four_that_wait();
 
-    for (const auto make :
-         {+[] { return make_pct(1, 0); }, +[] { return make_preemption_bounding(2); }}) {
+    for (const auto make : {+[] { return make_uniform(1); }, +[] { return make_pct(1, 0); },
+                            +[] { return make_preemption_bounding(2); }}) {
         without_promises asked(make());
         EXPECT_EQ(some_schedules(program.program, *make(), 1000),
                   some_schedules(program.program, asked, 1000));

@@ -235,10 +235,17 @@ const allocation *arena_find(const void *address)
 void arena_for_each_live(const char *pool, void (*visit)(void *argument, const allocation &),
                          void *argument)
 {
+    const char *another = nullptr; // texts are compared once, then the pointers
+
     for (const heap &heap : arena.heaps)
-        for (const allocation &one : heap.allocations)
-            if (!one.freed && (one.pool == pool || !strcmp(one.pool, pool)))
+        for (const allocation &one : heap.allocations) {
+            if (one.freed || one.pool == another)
+                continue;
+            if (one.pool == pool || !strcmp(one.pool, pool))
                 visit(argument, one);
+            else
+                another = one.pool;
+        }
 }
 
 void arena_for_each_live_object(void (*visit)(void *argument, const allocation &), void *argument)

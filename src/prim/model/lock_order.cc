@@ -33,9 +33,11 @@ unsigned classes = 1;
 node_name nodes[max_nodes];
 unsigned node_count;
 uint8_t numbers[max_classes][max_subclasses];
+node_mask class_nodes[max_classes]; ///< of all subclasses
 
 struct order_graph {
-    node_mask after[max_nodes]; ///< taken at some time while this one was held
+    node_mask after[max_nodes];  ///< taken at some time while this one was held
+    node_mask before[max_nodes]; ///< the same, seen from the inner one
     bool changed;
 };
 order_graph now;
@@ -52,6 +54,7 @@ uint8_t node_number(uint8_t lock_class, int subclass)
     if (node_count == max_nodes)
         violate(violation_kind::internal, "more than %u classes of locks", max_nodes);
     nodes[node_count] = {lock_class, static_cast<uint8_t>(which)};
+    class_nodes[lock_class] |= node_mask{1} << node_count;
     known = static_cast<uint8_t>(++node_count);
     return static_cast<uint8_t>(known - 1);
 }
@@ -94,7 +97,18 @@ void add_order(const held_lock &outer, uint8_t inner, const void *lock)
                 current_task().name, address_text(lock), node_text(inner), address_text(outer.lock),
                 node_text(from));
     now.after[from] |= node_mask{1} << inner;
+    now.before[inner] |= node_mask{1} << from;
     now.changed = true;
+}
+
+/// The nodes of the locks that a task holds.
+node_mask held_nodes(const task_control &task)
+{
+    node_mask mask = 0;
+
+    for (uint32_t i = 0; i < task.held_locks; i++)
+        mask |= node_mask{1} << task.held[i].lock_class;
+    return mask;
 }
 
 } // namespace
@@ -131,6 +145,10 @@ void lock_check_order(const void *lock, uint8_t lock_class, int subclass, bool s
     if (!me.held_locks)
         return;
     const uint8_t node = node_number(lock_class, subclass);
+    // Nearly always the order is known already, and no lock of this class is held.
+    const node_mask held = held_nodes(me);
+    if (!(held & ~now.before[node]) && !(held & class_nodes[lock_class]))
+        return;
     for (uint32_t i = 0; i < me.held_locks; i++) {
         if (me.held[i].lock == lock && !(shared && me.held[i].shared))
             violate(violation_kind::deadlock, "%s takes %s (%s), which it holds already", me.name,
@@ -148,15 +166,16 @@ void lock_taken(const void *lock, uint8_t lock_class, int subclass, bool shared,
     me.held[me.held_locks++] = {lock, node_number(lock_class, subclass), shared, spinning};
 }
 
-void lock_released(const void *lock, const char *what, bool shared)
+uint8_t lock_released(const void *lock, const char *what, bool shared)
 {
     task_control &me = current_task();
 
     for (uint32_t i = me.held_locks; i-- > 0;)
         if (me.held[i].lock == lock && me.held[i].shared == shared) {
-            memmove(&me.held[i], &me.held[i + 1], (me.held_locks - i - 1) * sizeof(held_lock));
-            me.held_locks--;
-            return;
+            const uint8_t node = me.held[i].lock_class;
+            for (me.held_locks--; i < me.held_locks; i++)
+                me.held[i] = me.held[i + 1];
+            return node;
         }
     violate(violation_kind::unbalanced_lock, "%s unlocks the %s %s, which it does not hold",
             me.name, what, address_text(lock));

@@ -88,13 +88,7 @@ void spin_lock(spinlock_t *lock)
 void spin_unlock(spinlock_t *lock)
 {
     schedule_point(operation::unlock, lock, true);
-    const held_lock *held = nullptr;
-    const task_control &me = current_task();
-    for (uint32_t i = me.held_locks; i-- > 0 && !held;)
-        if (me.held[i].lock == lock)
-            held = &me.held[i];
-    const uint8_t node = held ? held->lock_class : 0;
-    lock_released(lock, "spinlock");
+    const uint8_t node = lock_released(lock, "spinlock");
     lock->holder = 0;
     tell_invariants(lock, node);
     rcu_leave();

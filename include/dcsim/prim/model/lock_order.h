@@ -21,8 +21,9 @@ const char *lock_class_name(uint8_t lock_class);
 void lock_check_order(const void *lock, uint8_t lock_class, int subclass, bool shared);
 /// The task has it now.
 void lock_taken(const void *lock, uint8_t lock_class, int subclass, bool shared, bool spinning);
-/// The task gives it up. Complains when it does not have it, or not in this way.
-void lock_released(const void *lock, const char *what, bool shared = false);
+/// The task gives it up. Complains when it does not have it, or not in this way. Returns the class,
+/// with its subclass, for lock_class_name().
+uint8_t lock_released(const void *lock, const char *what, bool shared = false);
 /// The instance is from now on the outer one of its class.
 void lock_becomes_outer(const void *lock);
 /// Whether the current task has it.
