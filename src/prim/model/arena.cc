@@ -282,18 +282,36 @@ void report_bad_access(const void *address, const void *code)
             task_name(found->freed_by), found->freed_at);
 }
 
-__attribute__((no_sanitize("address"))) void arena_check_quarantine()
+namespace
+{
+
+/// The first byte of a freed object that is not as arena_free() left it; its size when there is none.
+__attribute__((no_sanitize("address"))) uint32_t first_change(const allocation &freed)
+{
+    constexpr uint64_t eight = freed_pattern * 0x0101010101010101ull;
+    auto *words = static_cast<const volatile uint64_t *>(freed.object);
+    auto *bytes = static_cast<const volatile uint8_t *>(freed.object);
+    uint32_t at = 0;
+
+    while (at < freed.bytes && words[at / sizeof(eight)] == eight)
+        at += sizeof(eight);
+    while (at < freed.bytes && bytes[at] == freed_pattern)
+        at++;
+    return at;
+}
+
+} // namespace
+
+void arena_check_quarantine()
 {
     for (const heap &heap : arena.heaps)
         for (const allocation &one : heap.allocations) {
-            if (!one.freed)
-                continue;
-            auto *bytes = static_cast<const volatile uint8_t *>(one.object);
-            for (uint32_t i = 0; i < one.bytes; i++)
-                if (bytes[i] != freed_pattern)
-                    violate(violation_kind::use_after_free,
-                            "%s+%u, freed by %s at step %u, was written to after that", one.pool, i,
-                            task_name(one.freed_by), one.freed_at);
+            const uint32_t at = one.freed ? first_change(one) : one.bytes;
+
+            if (at < one.bytes)
+                violate(violation_kind::use_after_free,
+                        "%s+%u, freed by %s at step %u, was written to after that", one.pool, at,
+                        task_name(one.freed_by), one.freed_at);
         }
 }
 
