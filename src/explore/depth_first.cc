@@ -12,8 +12,10 @@
 // plain field hold the lock that guards it, and then they conflict on the lock. A port with a
 // missing lock breaks that assumption; preemption bounding does not depend on it.
 #include <algorithm>
+#include <array>
 
 #include "dcsim/explore/strategies.h"
+#include "dcsim/prim/model/arena.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -21,7 +23,7 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-using footprint = std::vector<footprint_entry>;
+using footprint = std::span<const footprint_entry>;
 
 bool overlap(const footprint_entry &one, const footprint_entry &other)
 {
@@ -31,7 +33,7 @@ bool overlap(const footprint_entry &one, const footprint_entry &other)
     return begin < other_begin + other.bytes && other_begin < begin + one.bytes;
 }
 
-bool conflict(const footprint &one, const footprint &other)
+bool conflict(footprint one, footprint other)
 {
     for (const footprint_entry &mine : one)
         for (const footprint_entry &theirs : other)
@@ -40,27 +42,45 @@ bool conflict(const footprint &one, const footprint &other)
     return false;
 }
 
-void add_missing(footprint &known, const footprint &more)
+void add_missing(std::vector<footprint_entry> &known, footprint more)
 {
     for (const footprint_entry &one : more)
         if (std::find(known.begin(), known.end(), one) == known.end())
             known.push_back(one);
 }
 
+/// Room for what a step touches; more is rare.
+constexpr size_t usual_footprint = 24;
+
 /// A task and what its next step is known to touch.
 struct sleeper {
     task_id task;
-    footprint step;
+    std::vector<footprint_entry> step;
 };
 
-/// One schedule point of the execution under way.
+/// One schedule point of the execution under way. Nodes are used again for other points: what they
+/// hold is overwritten and keeps its memory, so a search soon allocates nothing any more.
 struct node {
-    task_mask enabled = 0;
-    task_mask done = 0; ///< chosen here before
-    task_id chosen = no_task;
-    bool value = false;
-    unsigned count = 0;            ///< of possible values
-    std::vector<sleeper> sleeping; ///< on arrival, and then those that were done here
+    task_mask enabled;
+    task_mask done; ///< chosen here before
+    task_id chosen;
+    bool value;
+    unsigned count; ///< of possible values
+    /// On arrival, and then those that were done here.
+    std::array<sleeper, max_tasks> sleeping;
+    unsigned sleepers;
+
+    void add_sleeper(task_id task, footprint step)
+    {
+        sleeper &one = sleeping[sleepers++];
+        one.task = task;
+        one.step.reserve(usual_footprint);
+        one.step.assign(step.begin(), step.end());
+    }
+    std::span<sleeper> asleep()
+    {
+        return {sleeping.data(), sleepers};
+    }
 };
 
 class depth_first final : public search_scheduler
@@ -80,10 +100,8 @@ class depth_first final : public search_scheduler
 
     task_id choose_task(const choice &choice) override
     {
-        const footprint last(choice.last_step.begin(), choice.last_step.end());
-
-        finish_step(last);
-        if (at_ == nodes_.size() && !arrive(choice, last))
+        finish_step(choice.last_step);
+        if (at_ == depth_ && !arrive(choice))
             return no_task;
         last_node_ = at_;
         pending_step_ = true;
@@ -92,11 +110,11 @@ class depth_first final : public search_scheduler
 
     unsigned choose_value(unsigned count) override
     {
-        if (at_ == nodes_.size()) {
-            nodes_.emplace_back();
-            nodes_.back().value = true;
-            nodes_.back().count = count;
-            nodes_.back().chosen = 0;
+        if (at_ == depth_) {
+            node &fresh = new_node();
+            fresh.value = true;
+            fresh.count = count;
+            fresh.chosen = 0;
         }
         return nodes_[at_++].chosen;
     }
@@ -117,16 +135,21 @@ class depth_first final : public search_scheduler
     }
 
   private:
-    static task_mask asleep(const node &here)
+    node &new_node()
     {
-        task_mask mask = 0;
-        for (const sleeper &one : here.sleeping)
-            mask |= 1u << one.task;
-        return mask;
+        if (depth_ == nodes_.size())
+            nodes_.emplace_back();
+        node &fresh = nodes_[depth_++];
+        fresh.enabled = 0;
+        fresh.done = 0;
+        fresh.chosen = no_task;
+        fresh.value = false;
+        fresh.sleepers = 0;
+        return fresh;
     }
 
     /// The step chosen last has been carried out: remember what it touched.
-    void finish_step(const footprint &step)
+    void finish_step(footprint step)
     {
         if (!pending_step_)
             return;
@@ -134,48 +157,49 @@ class depth_first final : public search_scheduler
         node &from = nodes_[last_node_];
         if (!(from.done >> from.chosen & 1)) {
             from.done |= 1u << from.chosen;
-            from.sleeping.push_back({from.chosen, step});
+            from.add_sleeper(from.chosen, step);
         } else if (at_ > last_node_ + 1) {
             // Another answer to a choice in it: it may have touched something else.
-            for (sleeper &known : from.sleeping)
+            for (sleeper &known : from.asleep())
                 if (known.task == from.chosen)
                     add_missing(known.step, step);
         }
     }
 
     /// A schedule point that this branch has not seen. False when every enabled task sleeps.
-    bool arrive(const choice &choice, const footprint &last)
+    bool arrive(const choice &choice)
     {
-        node fresh;
+        const bool first = !depth_;
+        node &fresh = new_node();
 
         fresh.enabled = choice.enabled;
-        if (!nodes_.empty())
-            inherit(fresh, last);
-        const task_mask open = fresh.enabled & ~asleep(fresh);
-        if (!open)
+        if (!first)
+            inherit(nodes_[last_node_], fresh, choice.last_step);
+        for (const sleeper &one : fresh.asleep())
+            fresh.done |= 1u << one.task;
+        const task_mask open = fresh.enabled & ~fresh.done;
+        if (!open) {
+            depth_--;
             return false;
-        fresh.done = asleep(fresh);
+        }
         fresh.chosen = (choice.current_may_stay && (open >> choice.current & 1))
                            ? choice.current
                            : static_cast<task_id>(__builtin_ctz(open));
-        nodes_.push_back(std::move(fresh));
         return true;
     }
 
     /// Who slept at the point before sleeps on, unless the step in between concerns it.
-    void inherit(node &fresh, const footprint &last)
+    static void inherit(node &before, node &fresh, footprint last)
     {
-        const node &before = nodes_[last_node_];
-
-        for (const sleeper &one : before.sleeping)
+        for (const sleeper &one : before.asleep())
             if (one.task != before.chosen && !conflict(one.step, last))
-                fresh.sleeping.push_back(one);
+                fresh.add_sleeper(one.task, one.step);
     }
 
     bool next_branch()
     {
-        while (!nodes_.empty()) {
-            node &last = nodes_.back();
+        for (; depth_; depth_--) {
+            node &last = nodes_[depth_ - 1];
             if (last.value) {
                 if (last.chosen + 1u < last.count) {
                     last.chosen++;
@@ -187,13 +211,13 @@ class depth_first final : public search_scheduler
                 last.chosen = static_cast<task_id>(__builtin_ctz(open));
                 return true;
             }
-            nodes_.pop_back();
         }
         return false;
     }
 
     bool started_ = false;
     std::vector<node> nodes_;
+    size_t depth_ = 0; ///< nodes in use
     size_t at_ = 0;
     size_t last_node_ = 0;
     bool pending_step_ = false;
