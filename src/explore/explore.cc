@@ -108,10 +108,11 @@ exploration_report explore(const exploration &program)
 
         report.token = format_token({program_hash(program), report.search.schedule},
                                     static_cast<unsigned>(program.tasks.size()));
-        report.lanes =
-            format_lanes(record_trace(made, report.search.schedule, program.options.carrier,
-                                      program.options.limits, nullptr, &followed),
-                         {});
+        const trace shown = record_trace(made, report.search.schedule, program.options.carrier,
+                                         program.options.limits, nullptr, &followed);
+        if (shown.violated)
+            report.search.broken = shown.broken;
+        report.lanes = format_lanes(shown, {});
     }
     return report;
 }

@@ -3,6 +3,9 @@
 // Recording a trace.
 #include "dcsim/explore/trace.h"
 
+#include <cstdio>
+#include <cstring>
+
 #include "symbols.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -32,7 +35,7 @@ class recorder final : public step_observer
         step.waited = waiting_ >> task.id & 1;
         step.preempted = !trace_.steps.empty() && trace_.steps.back().task != task.id &&
                          could_go_on(trace_.steps.back().task);
-        if (task.pending_address) {
+        if (task.pending_address && !of_rcu_itself(task.pending)) {
             step.object = name_of(task.pending_address);
             step.before = value_at(task.pending_address);
         }
@@ -57,6 +60,16 @@ class recorder final : public step_observer
             last.after = value_at(last.address);
     }
 
+    void breaking(const task_control &) override
+    {
+        breaking_ = current_calls();
+    }
+
+    const std::vector<code_place> &calls_of_violation() const
+    {
+        return breaking_;
+    }
+
   private:
     bool could_go_on(task_id task) const
     {
@@ -66,6 +79,13 @@ class recorder final : public step_observer
         if (last.finished || last.pending == operation::relax)
             return false;
         return (x.runnable >> task & 1) || ((x.guarded >> task & 1) && last.guard(last));
+    }
+
+    /// The address stands for all of RCU.
+    static bool of_rcu_itself(operation kind)
+    {
+        return kind == operation::grace_period || kind == operation::synchronize ||
+               kind == operation::barrier;
     }
 
     std::string name_of(const void *address) const
@@ -95,11 +115,15 @@ class recorder final : public step_observer
     trace &trace_;
     std::string (*scenario_step_)(void *argument, task_id task);
     task_mask waiting_ = 0;
+    std::vector<code_place> breaking_;
 };
 
 } // namespace
 
-const code_place &trace_step::place() const
+namespace
+{
+
+const code_place &innermost_of_port(const std::vector<code_place> &calls)
 {
     static const code_place nowhere;
 
@@ -108,6 +132,40 @@ const code_place &trace_step::place() const
             return call;
     return calls.empty() ? nowhere : calls.front();
 }
+
+} // namespace
+
+const code_place &trace_step::place() const
+{
+    return innermost_of_port(calls);
+}
+
+namespace
+{
+
+std::string text_of(const code_place &place)
+{
+    return place.function + "(), " + place.file + ":" + std::to_string(place.line);
+}
+
+/// Adds to a report about freed memory in which functions it was freed and used: who reads the
+/// report has a step's number, but the step may not be among those that are shown.
+void say_where(trace &trace, const code_place &used_at)
+{
+    const size_t used = strlen(trace.broken.text);
+    std::string places;
+
+    for (const trace_step &step : trace.steps)
+        if (step.number == trace.broken.freed_at && !step.place().function.empty())
+            places = "freed in " + text_of(step.place());
+    if (places.empty())
+        return;
+    if (!used_at.function.empty())
+        places += "; used in " + text_of(used_at);
+    snprintf(trace.broken.text + used, sizeof(trace.broken.text) - used, "\n%s", places.c_str());
+}
+
+} // namespace
 
 trace record_trace(const model_program &program, const schedule_record &schedule,
                    carrier_kind carrier, const run_limits &limits,
@@ -128,6 +186,9 @@ trace record_trace(const model_program &program, const schedule_record &schedule
         *replay = replay_schedule(schedule, true, limits, &recorder);
         trace.violated = replay->end == execution_end::violated;
         trace.broken = replay->broken;
+        if (trace.violated && trace.broken.freed_at)
+            say_where(trace, innermost_of_port(recorder.calls_of_violation()));
+        replay->broken = trace.broken;
     }
     engine_unload();
     return trace;

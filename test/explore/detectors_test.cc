@@ -784,8 +784,9 @@ TEST_F(LockOrder, InversionIsSeenWithoutTheDeadlock)
         take_both(s.other_class, s.lock);
     });
 
-    EXPECT_THAT(program.search(0),
-                BreaksSaying(violation_kind::lock_order, "(class a) while it holds"));
+    const search_result found = program.search(0);
+    EXPECT_THAT(found, BreaksSaying(violation_kind::lock_order, "(class a) while it holds"));
+    EXPECT_THAT(found.broken.text, HasSubstr("ann has taken them the other way round after step 2"));
 }
 
 TEST_F(LockOrder, InversionOverAThirdClass)
@@ -804,7 +805,7 @@ TEST_F(LockOrder, InversionOverAThirdClass)
         bit_spin_unlock(&s.word);
     });
 
-    EXPECT_THAT(program.search(0), Breaks(violation_kind::lock_order));
+    EXPECT_THAT(program.search(0), BreaksSaying(violation_kind::lock_order, "over other classes"));
 }
 
 TEST_F(LockOrder, OfTheSetUpCounts)
@@ -816,7 +817,7 @@ TEST_F(LockOrder, OfTheSetUpCounts)
         take_both(s.lock, s.other_class);
     });
 
-    EXPECT_THAT(program.search(0), Breaks(violation_kind::lock_order));
+    EXPECT_THAT(program.search(0), BreaksSaying(violation_kind::lock_order, "main has taken them"));
 }
 
 // It belongs to one execution, so that a report can be replayed.

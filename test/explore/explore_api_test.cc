@@ -245,6 +245,28 @@ TEST(Explore, LostWakeUpIsForgottenInTheNextSetup)
 }
 
 super_block *sb;
+dentry *file;
+
+/// The last reference goes, and somebody else reads on.
+TEST(Explore, UseAfterFreeSaysInWhichFunctions)
+{
+    exploration program;
+
+    program.setup = [] {
+        vfs_init({.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0});
+        sb = memfs_mount({}, "test");
+        memfs_add_node(sb, memfs_root_node(sb), "a", 1, S_IFREG_TYPE | 0644, nullptr);
+        file = lookup_path(sb->s_root, "/a", 2);
+        d_drop(file);
+    };
+    program.tasks = {{"A", [] { dput(file); }}, {"B", [] { (void)d_is_negative(file); }}};
+    const exploration_report report = explore(program);
+    EXPECT_THAT(report, Violates(violation_kind::use_after_free));
+    EXPECT_THAT(report.search.broken.text, HasSubstr("freed by rcu at step"));
+    EXPECT_THAT(report.search.broken.text, HasSubstr("\nfreed in __d_free(), dcache_alloc.cc:"));
+    EXPECT_THAT(report.search.broken.text, HasSubstr("; used in d_is_negative(), dcache.h:"));
+    EXPECT_STREQ(replay(program, report.token).trace.broken.text, report.search.broken.text);
+}
 
 TEST(Explore, PortIsExploredWithItsStaticData)
 {

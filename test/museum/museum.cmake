@@ -36,8 +36,9 @@ function(dcsim_add_patched_port name patch)
   list(JOIN same_files "|" same_files)
   string(REPLACE "." "\\." same_files "${same_files}")
   add_library(${name}_patched OBJECT ${patched})
-  target_link_libraries(${name}_patched PRIVATE dcsim_model_options dcsim_warnings)
-  target_compile_options(${name}_patched PRIVATE -g1 -fno-semantic-interposition)
+  target_link_libraries(${name}_patched PRIVATE
+    dcsim_model_options dcsim_traceable dcsim_warnings)
+  target_compile_options(${name}_patched PRIVATE -fno-semantic-interposition)
   set_target_properties(${name}_patched PROPERTIES POSITION_INDEPENDENT_CODE ON)
   set(unchanged
     "$<FILTER:$<TARGET_OBJECTS:dcsim_model_port_objects>,EXCLUDE,(${same_files})\\.o$>")

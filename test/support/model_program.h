@@ -149,6 +149,7 @@ class step_log final : public step_observer
         steps.push_back({task.id, task.pending, task.pending_address});
     }
     void blocked(const task_control &) override {}
+    void breaking(const task_control &) override {}
     void settled(const task_control &) override {}
 
     std::vector<step_seen> steps;

@@ -268,6 +268,8 @@ int explore_command(const explore_options &options)
         replay_result followed;
         outcome.trace = record_trace(program->program(), outcome.search.schedule, search.carrier,
                                      search.limits, scenario_program::scenario_step_of, &followed);
+        if (outcome.trace.violated)
+            outcome.search.broken = outcome.trace.broken;
         outcome.lanes = lanes_of(outcome.trace, options);
     }
     if (!write_output(options.json ? explore_json(options, scenario, search, outcome)

@@ -182,12 +182,11 @@ void *arena_alloc(const char *pool, size_t bytes, size_t align)
                                 .freed_by = 0,
                                 .freed = false,
                                 .allocated_at = execution().step,
-                                .freed_at = 0,
-                                .freed_code = nullptr});
+                                .freed_at = 0});
     return object;
 }
 
-void arena_free(void *object, const void *code)
+void arena_free(void *object)
 {
     const object_header *header = header_of(object);
 
@@ -197,15 +196,14 @@ void arena_free(void *object, const void *code)
         violate(violation_kind::double_free, "%p is freed, and no allocation begins there", object);
     allocation &found = heap_of(header->heap).allocations[header->number];
     if (found.freed)
-        violate(violation_kind::double_free, "%s, freed by %s at step %u, is freed again by %s",
-                address_text(object), task_name(found.freed_by), found.freed_at,
-                current_task().name);
+        violate_freed(violation_kind::double_free, found.freed_at,
+                      "%s, freed by %s at step %u, is freed again by %s", address_text(object),
+                      task_name(found.freed_by), found.freed_at, current_task().name);
     if (execution().observing)
         note_access(object, true, found.bytes);
     found.freed = true;
     found.freed_by = current_task().id;
     found.freed_at = execution().step;
-    found.freed_code = code;
     memset(object, freed_pattern, found.bytes);
     memset(shadow_of(object), shadow_freed, found.bytes / shadow_granule);
     ASAN_POISON_MEMORY_REGION(object, found.bytes);
@@ -256,12 +254,11 @@ void arena_for_each_live_object(void (*visit)(void *argument, const allocation &
                 visit(argument, one);
 }
 
-void report_bad_access(const void *address, const void *code)
+void report_bad_access(const void *address)
 {
     const task_control &me = current_task();
     const uint8_t state = *shadow_of(address);
 
-    (void)code;
     if (state == shadow_dead_stack) {
         // Its own frames come and go: the memory serves something else now.
         if (in_stack_of(me.id, address)) {
@@ -276,10 +273,10 @@ void report_bad_access(const void *address, const void *code)
     if (state == shadow_header || !found)
         violate(violation_kind::use_after_free, "%s uses memory at %p outside of any object",
                 me.name, address);
-    violate(violation_kind::use_after_free,
-            "%s uses %s, allocated by %s at step %u and freed by %s at step %u", me.name,
-            address_text(address), task_name(found->allocated_by), found->allocated_at,
-            task_name(found->freed_by), found->freed_at);
+    violate_freed(violation_kind::use_after_free, found->freed_at,
+                  "%s uses %s, allocated by %s at step %u and freed by %s at step %u", me.name,
+                  address_text(address), task_name(found->allocated_by), found->allocated_at,
+                  task_name(found->freed_by), found->freed_at);
 }
 
 namespace
@@ -309,9 +306,9 @@ void arena_check_quarantine()
             const uint32_t at = one.freed ? first_change(one) : one.bytes;
 
             if (at < one.bytes)
-                violate(violation_kind::use_after_free,
-                        "%s+%u, freed by %s at step %u, was written to after that", one.pool, at,
-                        task_name(one.freed_by), one.freed_at);
+                violate_freed(violation_kind::use_after_free, one.freed_at,
+                              "%s+%u, freed by %s at step %u, was written to after that", one.pool,
+                              at, task_name(one.freed_by), one.freed_at);
         }
 }
 

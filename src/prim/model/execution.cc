@@ -82,6 +82,9 @@ void format_violation(violation_kind kind, const char *format, va_list arguments
     search.broken.kind = kind;
     search.broken.task = x.current->id;
     search.broken.step = x.step;
+    search.broken.freed_at = 0;
+    if (search.observer)
+        search.observer->breaking(*x.current);
     vsnprintf(search.broken.text, sizeof(search.broken.text), format, arguments);
 }
 
@@ -362,10 +365,10 @@ void settle_last_step()
 }
 
 /// Freeing looks for itself what it is given.
-inline void check_operation(operation kind, const void *address, const void *code)
+inline void check_operation(operation kind, const void *address)
 {
     if (in_arena(address) && *shadow_of(address) && kind != operation::free)
-        report_bad_access(address, code);
+        report_bad_access(address);
 }
 
 /// Hands over to whoever is next; returns when this task's operation is to be carried out.
@@ -386,7 +389,7 @@ void take_turns(task_control &me)
         carrier_switch(&me, next);
         x.current = &me;
         // It was there when the operation was announced.
-        check_operation(me.pending, me.pending_address, me.pending_code);
+        check_operation(me.pending, me.pending_address);
     }
 }
 
@@ -422,6 +425,19 @@ void violate(violation_kind kind, const char *format, ...)
     end_execution(execution_end::violated);
 }
 
+void violate_freed(violation_kind kind, uint32_t freed_at, const char *format, ...)
+{
+    va_list arguments;
+
+    if (search.experiment)
+        end_experiment();
+    va_start(arguments, format);
+    format_violation(kind, format, arguments);
+    va_end(arguments);
+    search.broken.freed_at = freed_at;
+    end_execution(execution_end::violated);
+}
+
 void note_access(const void *address, bool writes, uint32_t bytes)
 {
     footprint_entry entry = {address, writes, bytes};
@@ -439,7 +455,7 @@ __attribute__((noinline)) void schedule_point(operation kind, const void *addres
 {
     task_control &me = *x.current;
 
-    check_operation(kind, address, __builtin_return_address(0));
+    check_operation(kind, address);
     if (x.solo)
         return;
     if (__builtin_expect(search.to_settle != nullptr, false))
@@ -466,7 +482,7 @@ __attribute__((noinline)) void schedule_point_guarded(operation kind, const void
 {
     task_control &me = *x.current;
 
-    check_operation(kind, address, __builtin_return_address(0));
+    check_operation(kind, address);
     me.pending = kind;
     me.pending_writes = writes;
     me.pending_address = address;

@@ -7,6 +7,7 @@
 // execution, so that a report can be replayed from that execution alone.
 #include "dcsim/prim/model/lock_order.h"
 
+#include <cstdio>
 #include <cstring>
 
 #include "internal.h"
@@ -42,6 +43,13 @@ struct order_graph {
 };
 order_graph now;
 order_graph at_start;
+
+/// Who took the two in this order first. Means something where `after` has the order.
+struct order_origin {
+    task_id task;
+    uint32_t step;
+};
+order_origin origins[max_nodes][max_nodes];
 
 uint8_t node_number(uint8_t lock_class, int subclass)
 {
@@ -90,12 +98,17 @@ void add_order(const held_lock &outer, uint8_t inner, const void *lock)
                 "order the two are taken",
                 current_task().name, address_text(lock), address_text(outer.lock),
                 node_text(inner));
-    if (comes_before(inner, from))
-        violate(violation_kind::lock_order,
-                "%s takes %s (%s) while it holds %s (%s), and somewhere else the order is the "
-                "other way round",
+    if (comes_before(inner, from)) {
+        char other[100] = "over other classes the order is the other way round";
+        const order_origin &first = origins[inner][from];
+        if (now.after[inner] >> from & 1)
+            snprintf(other, sizeof(other), "%s has taken them the other way round after step %u",
+                     task_name(first.task), first.step);
+        violate(violation_kind::lock_order, "%s takes %s (%s) while it holds %s (%s); %s",
                 current_task().name, address_text(lock), node_text(inner), address_text(outer.lock),
-                node_text(from));
+                node_text(from), other);
+    }
+    origins[from][inner] = {current_task().id, execution().step};
     now.after[from] |= node_mask{1} << inner;
     now.before[inner] |= node_mask{1} << from;
     now.changed = true;

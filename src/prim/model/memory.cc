@@ -55,7 +55,7 @@ object_pool *object_pool_create(const char *name, size_t size, size_t align)
 
 void object_pool_destroy(object_pool *pool)
 {
-    arena_free(pool, __builtin_return_address(0));
+    arena_free(pool);
 }
 
 void *object_pool_alloc(object_pool *pool)
@@ -67,7 +67,7 @@ void object_pool_free(object_pool *pool, void *object)
 {
     (void)pool;
     schedule_point(operation::free, object, true);
-    arena_free(object, __builtin_return_address(0));
+    arena_free(object);
 }
 
 size_t object_pool_bytes_per_object(const object_pool *pool)
@@ -85,7 +85,7 @@ void memory_free(void *memory)
     if (!memory)
         return;
     schedule_point(operation::free, memory, true);
-    arena_free(memory, __builtin_return_address(0));
+    arena_free(memory);
 }
 
 void *memory_alloc_zeroed(size_t count, size_t size, size_t align)

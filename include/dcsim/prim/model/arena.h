@@ -93,7 +93,6 @@ struct allocation {
     bool freed;
     uint32_t allocated_at; ///< step
     uint32_t freed_at;
-    const void *freed_code; ///< return address of the call that freed it
 };
 
 /// Maps the arena, once in a process. Ends the program with a message when the addresses are taken.
@@ -102,7 +101,7 @@ void arena_map();
 /// contents are a fixed pattern.
 void *arena_alloc(const char *pool, size_t bytes, size_t align);
 /// Into quarantine. Reports a double free, and a pointer that no allocation begins at.
-void arena_free(void *object, const void *code);
+void arena_free(void *object);
 /// The allocation that an address lies in; nullptr when there is none.
 const allocation *arena_find(const void *address) DCSIM_ADDRESS_ONLY(1);
 /// Calls visit(argument, allocation) for every live allocation of this pool, oldest first per task.

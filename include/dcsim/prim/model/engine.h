@@ -97,6 +97,8 @@ class step_observer
     virtual void blocked(const task_control &task) = 0;
     /// The task is at its next point: what it did before is done.
     virtual void settled(const task_control &task) = 0;
+    /// The task is about to break a rule: its call chain says where.
+    virtual void breaking(const task_control &task) = 0;
 };
 
 /// Loads a program: maps the arena, runs the set-up, takes the snapshot. Returns false when the

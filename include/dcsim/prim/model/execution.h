@@ -79,12 +79,16 @@ struct violation {
     violation_kind kind;
     task_id task;
     uint32_t step;
-    char text[1400]; ///< in words; may have several lines
+    uint32_t freed_at; ///< step that freed the memory it is about; 0 when it is about none
+    char text[1400];   ///< in words; may have several lines
 };
 
 /// Ends the execution on the spot: the task never runs again. Printf form.
 [[noreturn]] void violate(violation_kind kind, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/// The same about memory that was freed at some step.
+[[noreturn]] void violate_freed(violation_kind kind, uint32_t freed_at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 inline constexpr unsigned max_held_locks = 24;
 
@@ -175,13 +179,13 @@ inline task_control &current_task()
 }
 
 /// Reports an access to memory that is not there any more.
-void report_bad_access(const void *address, const void *code) DCSIM_ADDRESS_ONLY(1);
+void report_bad_access(const void *address) DCSIM_ADDRESS_ONLY(1);
 
 /// Checks an access that is not a schedule point.
 inline void check_access(const void *address)
 {
     if (in_arena(address) && *shadow_of(address))
-        report_bad_access(address, __builtin_return_address(0));
+        report_bad_access(address);
 }
 
 /// Notes an access for the search, when it asked for footprints.

@@ -50,9 +50,10 @@ function(dcsim_add_model_port name)
   list(SORT hashed)
 
   add_library(${name}_objects OBJECT ${ARGN})
-  target_link_libraries(${name}_objects PRIVATE dcsim_model_options dcsim_warnings)
+  target_link_libraries(${name}_objects PRIVATE
+    dcsim_model_options dcsim_traceable dcsim_warnings)
   # Position independent for modules, but nobody replaces single functions of a port.
-  target_compile_options(${name}_objects PRIVATE -g1 -fno-semantic-interposition)
+  target_compile_options(${name}_objects PRIVATE -fno-semantic-interposition)
   set_target_properties(${name}_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
   dcsim_gather_port(${name} "${hashed}" $<TARGET_OBJECTS:${name}_objects>)
   set(${name} ${${name}} PARENT_SCOPE)
