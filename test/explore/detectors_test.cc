@@ -9,6 +9,7 @@
 
 #include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/completion.h"
+#include "dcsim/kernel/lockref.h"
 #include "dcsim/kernel/rcupdate.h"
 #include "dcsim/kernel/rwsem.h"
 #include "dcsim/kernel/slab.h"
@@ -713,6 +714,68 @@ TEST(StackObject, EndOfAFrameDoesNotCommuteWithItsUse)
 
 // --- Freeing what cannot be freed ---
 
+struct counted_reference {
+    lockref ref;
+};
+
+class ReferenceCount : public ::testing::Test
+{
+  protected:
+    ReferenceCount()
+    {
+        program.setup([](counted_reference &s) { lockref_init(&s.ref, "reference"); });
+        program.task("ann", [](counted_reference &s) { lockref_get(&s.ref); });
+    }
+
+    toy<counted_reference> program;
+};
+
+TEST_F(ReferenceCount, OfTheDeadIsTaken)
+{
+    program.task("bob", [](counted_reference &s) {
+        spin_lock(&s.ref.lock);
+        lockref_mark_dead(&s.ref);
+        spin_unlock(&s.ref.lock);
+    });
+
+    EXPECT_THAT(program.search(0), BreaksSaying(violation_kind::reference_count, "is dead"));
+}
+
+TEST_F(ReferenceCount, Overflows)
+{
+    program.setup([](counted_reference &s) {
+        lockref_init(&s.ref, "reference");
+        WRITE_ONCE(s.ref.count, too_many_references - 1);
+    });
+
+    EXPECT_THAT(program.search(0), BreaksSaying(violation_kind::reference_count, "will overflow"));
+}
+
+TEST_F(ReferenceCount, UnderflowsWithoutTheLock)
+{
+    program.task("bob", [](counted_reference &s) {
+        lockref_value seen = lockref_read(&s.ref);
+        // As lockref_put_return() would, if it did not look.
+        while (!lockref_try_cmpxchg(&s.ref, &seen, seen.count - 3))
+            continue;
+    });
+
+    EXPECT_THAT(program.search(0), BreaksSaying(violation_kind::reference_count, "given up"));
+}
+
+TEST_F(ReferenceCount, TakenAndGivenUpIsFine)
+{
+    program.task("bob", [](counted_reference &s) {
+        if (lockref_get_not_dead(&s.ref))
+            lockref_put_return(&s.ref);
+        lockref_put_return(&s.ref);
+        require(lockref_put_return(&s.ref) <= 0, "ann may have one");
+        lockref_put_return(&s.ref);
+    });
+
+    EXPECT_THAT(program.search(2), Holds());
+}
+
 class BadFree : public UseAfterFree
 {
 };
@@ -786,7 +849,8 @@ TEST_F(LockOrder, InversionIsSeenWithoutTheDeadlock)
 
     const search_result found = program.search(0);
     EXPECT_THAT(found, BreaksSaying(violation_kind::lock_order, "(class a) while it holds"));
-    EXPECT_THAT(found.broken.text, HasSubstr("ann has taken them the other way round after step 2"));
+    EXPECT_THAT(found.broken.text,
+                HasSubstr("ann has taken them the other way round after step 2"));
 }
 
 TEST_F(LockOrder, InversionOverAThirdClass)

@@ -268,6 +268,23 @@ TEST(Explore, UseAfterFreeSaysInWhichFunctions)
     EXPECT_STREQ(replay(program, report.token).trace.broken.text, report.search.broken.text);
 }
 
+/// The kernel's own WARN in fast_dput() tells of a reference that nobody had.
+TEST(Explore, ReferencePutTwiceIsNoticed)
+{
+    exploration program;
+
+    program.setup = [] {
+        vfs_init({.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0});
+        sb = memfs_mount({}, "test");
+        memfs_add_node(sb, memfs_root_node(sb), "a", 1, S_IFREG_TYPE | 0644, nullptr);
+        file = lookup_path(sb->s_root, "/a", 2);
+    };
+    program.tasks = {{"A", [] { dput(file); }}, {"B", [] { dput(file); }}};
+    const exploration_report report = explore(program);
+    EXPECT_THAT(report, Violates(violation_kind::warning));
+    EXPECT_THAT(report.search.broken.text, HasSubstr("in fast_dput()"));
+}
+
 TEST(Explore, PortIsExploredWithItsStaticData)
 {
     exploration program;

@@ -6,6 +6,7 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "dcsim/prim/model/lockref_word.h"
 #include "internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -64,6 +65,18 @@ void report_warning(const char *file, int line, const char *function, const char
 void report_bug(const char *file, int line, const char *function, const char *what)
 {
     violate(violation_kind::bug, "%s at %s:%d in %s()", what, base_name(file), line, function);
+}
+
+void report_bad_count(const lockref *ref, int before, int after)
+{
+    const char *what = "is taken so often that the count will overflow";
+
+    if (before < 0)
+        what = "is dead, and somebody takes or gives up a reference";
+    else if (after < 0)
+        what = "is given up by more than have taken it";
+    violate(violation_kind::reference_count, "%s %s: from %d to %d", address_text(&ref->count),
+            what, before, after);
 }
 
 void report_log_ratelimited(const char *, ...) {}

@@ -60,6 +60,7 @@ enum class violation_kind : uint8_t {
     no_progress,
     use_after_free,
     double_free,
+    reference_count,
     leak,
     lock_order,
     sleeping_in_atomic,

@@ -31,6 +31,13 @@ struct lockref_value {
 
 inline constexpr bool lockref_has_cmpxchg = true;
 
+/// No execution is long enough to take so many references. That a count would overflow is said
+/// before it does.
+inline constexpr int too_many_references = 1 << 30;
+
+/// Reports a reference to something dead, one given up that nobody had, or one too many.
+[[noreturn]] void report_bad_count(const lockref *ref, int before, int after);
+
 inline lockref_value lockref_read(const lockref *ref)
 {
     schedule_point(operation::load, ref, false);
@@ -41,6 +48,8 @@ inline bool lockref_try_cmpxchg(lockref *ref, lockref_value *seen, int count)
 {
     schedule_point(operation::exchange, ref, true);
     if (ref->lock.holder == seen->holder && *ref->count.word() == seen->count) {
+        if (__builtin_expect((seen->count | count) < 0 || count >= too_many_references, false))
+            report_bad_count(ref, seen->count, count);
         *ref->count.word() = count;
         return true;
     }
