@@ -282,7 +282,7 @@ void report_bad_access(const void *address)
 namespace
 {
 
-/// The first byte of a freed object that is not as arena_free() left it; its size when there is none.
+/// The first byte of a freed object that is not as arena_free() left it; its size when all are.
 __attribute__((no_sanitize("address"))) uint32_t first_change(const allocation &freed)
 {
     constexpr uint64_t eight = freed_pattern * 0x0101010101010101ull;

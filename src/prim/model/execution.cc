@@ -321,8 +321,8 @@ task_control *choose_next(bool current_may_stay)
     return program_finished() ? nullptr : choose_enabled(current_may_stay);
 }
 
-/// Whether the current task goes on without a question: the search has said so, and none of those it
-/// made an exception for can run.
+/// Whether the current task goes on without a question: the search has said so, and none of those
+/// it made an exception for can run.
 inline bool stays()
 {
     if (x.step >= x.stay_until || (x.stay_unless & (x.rcu_ready | x.relaxed)))
