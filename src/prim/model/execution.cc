@@ -365,6 +365,7 @@ void settle_last_step()
 }
 
 /// Freeing looks for itself what it is given.
+DCSIM_ADDRESS_ONLY(2)
 inline void check_operation(operation kind, const void *address)
 {
     if (in_arena(address) && *shadow_of(address) && kind != operation::free)

@@ -60,11 +60,13 @@ constexpr uintptr_t task_stack_top(unsigned task)
     return task_slot(task) + task_stack_bytes;
 }
 
+DCSIM_ADDRESS_ONLY(1)
 inline bool in_arena(const void *address)
 {
     return reinterpret_cast<uintptr_t>(address) - arena_address < arena_bytes;
 }
 
+DCSIM_ADDRESS_ONLY(1)
 inline uint8_t *shadow_of(const void *address)
 {
     return reinterpret_cast<uint8_t *>(
