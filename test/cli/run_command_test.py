@@ -31,7 +31,7 @@ KEYS = {
     "options": ["threads", "seconds", "operations", "mix", "mix_shares", "lookup_delay_us", "seed",
                 "max_dentries", "dhash_entries", "in_lookup_shift", "fail_alloc"],
     "tree": ["source", "names", "directories", "files", "symlinks", "others", "skipped",
-             "vanished"],
+             "vanished", "too_long"],
     "warm_up": ["names", "seconds"],
     "run": ["seconds", "interrupted"],
     "operations": KINDS,
@@ -53,9 +53,9 @@ def environment(**changes):
     return values
 
 
-def dcsim(*arguments):
+def dcsim(*arguments, user=None):
     return subprocess.run([DCSIM, *arguments], capture_output=True, text=True, check=False,
-                          timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL)
+                          timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL, user=user)
 
 
 def dcsim_run(*arguments):
@@ -75,8 +75,8 @@ def dcsim_json(*arguments):
 class Refusal(unittest.TestCase):
     """Bad input: exit code 2, nothing on stdout, and a message that names the place."""
 
-    def refused(self, arguments, *expected):
-        done = dcsim(*arguments)
+    def refused(self, arguments, *expected, user=None):
+        done = dcsim(*arguments, user=user)
         self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
         self.assertEqual(done.stdout, "")
         for text in expected:
@@ -143,6 +143,11 @@ class BadImport(Refusal):
         self.refused(["run", "--import", "/no/such/directory"], "--import '/no/such/directory'",
                      "No such file or directory")
 
+    def test_no_name(self):
+        self.refused(["run", "--import", ""], "--import ''", "must not be empty")
+        self.refused(["run", ""], "scenario ''", "must not be empty")
+        self.refused(["run", "parallel-lookup", "--variant", ""], "--variant ''")
+
     def test_file_in_place_of_a_directory(self):
         with tempfile.NamedTemporaryFile() as file:
             self.refused(["run", "--import", file.name], file.name, "Not a directory")
@@ -153,11 +158,22 @@ class BadImport(Refusal):
             os.symlink("loop", loop)
             self.refused(["run", "--import", loop], loop, "Too many levels of symbolic links")
 
-    @unittest.skipIf(os.geteuid() == 0, "root reads every directory")
     def test_unreadable(self):
         with tempfile.TemporaryDirectory() as directory:
             os.chmod(directory, 0)
-            self.refused(["run", "--import", directory], directory, "Permission denied")
+            self.refused(["run", "--import", directory], directory, "Permission denied",
+                         user=self.somebody_without_privileges())
+
+    def somebody_without_privileges(self):
+        """Root reads every directory, so for root it is somebody else; None for this user."""
+        if os.geteuid() != 0:
+            return None
+        nobody = 65534
+        try:
+            subprocess.run([DCSIM, "version"], capture_output=True, check=True, user=nobody)
+        except PermissionError:
+            self.skipTest("root reads every directory, and nobody else may run " + DCSIM)
+        return nobody
 
     def test_empty(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -190,6 +206,22 @@ class Import(unittest.TestCase):
                     pass
             result = dcsim_json("--import", directory, "--ops", "200")
         self.assertEqual(result["tree"]["files"], 3)
+
+    def test_what_lies_too_deep_is_counted(self):
+        with tempfile.TemporaryDirectory() as directory:
+            name = "d" * 200
+            below = os.open(directory, os.O_RDONLY)
+            for _ in range(30):
+                os.mkdir(name, dir_fd=below)
+                above, below = below, os.open(name, os.O_RDONLY, dir_fd=below)
+                os.close(above)
+            os.close(below)
+            tree = dcsim_json("--import", directory, "--ops", "200")["tree"]
+            table = dcsim_run("--import", directory, "--ops", "200").stdout
+        self.assertEqual(tree["directories"], 31)
+        self.assertEqual(tree["names"], 19)
+        self.assertEqual(tree["too_long"], 11)
+        self.assertIn("not walked: 11 names", table)
 
     def test_directories_only(self):
         with tempfile.TemporaryDirectory() as directory:

@@ -20,11 +20,13 @@ class name_catalogue
     static constexpr size_t longest_path = 4000;
 
     /// Adds a path relative to the root of the tree, without a leading '/'. One that is too long to
-    /// be walked in a single call is left out.
+    /// be walked in a single call is left out, and counted.
     void add(std::string_view path, bool is_directory)
     {
-        if (path.size() > longest_path)
+        if (path.size() > longest_path) {
+            ++left_out_;
             return;
+        }
         const size_t slash = path.rfind('/');
 
         (is_directory ? directories_ : files_).push_back(static_cast<uint32_t>(entries_.size()));
@@ -36,6 +38,11 @@ class name_catalogue
     size_t size() const
     {
         return entries_.size();
+    }
+    /// How many were too long.
+    size_t left_out() const
+    {
+        return left_out_;
     }
     std::string_view path(size_t index) const
     {
@@ -80,6 +87,7 @@ class name_catalogue
     std::vector<entry> entries_;
     std::vector<uint32_t> files_;
     std::vector<uint32_t> directories_;
+    size_t left_out_ = 0;
 };
 
 } // namespace dcsim::cli

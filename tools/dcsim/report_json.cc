@@ -52,6 +52,7 @@ json tree_json(const run_result &result)
     value["others"] = tree.others;
     value["skipped"] = tree.skipped;
     value["vanished"] = tree.vanished;
+    value["too_long"] = result.names_left_out;
     if (!tree.first_skipped.empty())
         value["first_skipped"] = tree.first_skipped;
     return value;

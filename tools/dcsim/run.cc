@@ -168,6 +168,7 @@ run_result perform_run(const run_options &options)
     simulation simulation(options);
     result.tree = fill(options, simulation.sb(), names, line);
     result.names = names.size();
+    result.names_left_out = names.left_out();
     result.bytes_per_dentry = dentry_bytes();
 
     shared_tree tree = {.sb = simulation.sb(),

@@ -59,6 +59,23 @@ void add_number(CLI::App *command, const char *option, Number &target, int64_t s
         ->type_name(type);
 }
 
+/// An option with a text. Not an empty one: that is a variable somebody's script forgot to set, and
+/// running without the option instead would measure something else.
+void add_text(CLI::App *command, const char *option, std::string &target, const char *type,
+              const std::string &help)
+{
+    command
+        ->add_option_function<std::string>(
+            option,
+            [=, &target](const std::string &text) {
+                if (text.empty())
+                    throw usage_error(fmt::format("{} '': must not be empty", option));
+                target = text;
+            },
+            help)
+        ->type_name(type);
+}
+
 void add_seconds(CLI::App *command, double &target)
 {
     command
@@ -103,10 +120,8 @@ std::string run_footer()
 
 void add_tree_options(CLI::App *command, run_options &options)
 {
-    command
-        ->add_option("--import", options.import_directory,
-                     "fill the file system with the names of this directory tree")
-        ->type_name("DIR");
+    add_text(command, "--import", options.import_directory, "DIR",
+             "fill the file system with the names of this directory tree");
     add_number(command, "--files", options.files, 1, 20000000, "N",
                fmt::format("fill it with N made-up names instead; default {}", default_files));
     add_number(command, "--lookup-delay", options.lookup_delay_us, 0, 10000000, "US",
@@ -115,14 +130,10 @@ void add_tree_options(CLI::App *command, run_options &options)
 
 void add_scenario_options(CLI::App *command, run_options &options)
 {
-    command
-        ->add_option(
-            "scenario", options.scenario,
-            "a scenario instead: a name from `dcsim list`, or a file (with a '/' or ending "
-            "in .toml)")
-        ->type_name("NAME|FILE");
-    command->add_option("--variant", options.variant, "a variant of the scenario")
-        ->type_name("NAME");
+    add_text(command, "scenario", options.scenario, "NAME|FILE",
+             "a scenario instead: a name from `dcsim list`, or a file (with a '/' or ending in "
+             ".toml)");
+    add_text(command, "--variant", options.variant, "NAME", "a variant of the scenario");
 }
 
 void refuse_both_limits(const workload_options &workload)

@@ -31,6 +31,7 @@ counter_values read_counters();
 struct run_result {
     tree_description tree;
     size_t names = 0;
+    size_t names_left_out = 0; ///< imported, but at paths that are too long to be walked
     walk_result warm_up;
     workload_result workload;
     counter_values at_start; ///< after the warm-up
