@@ -303,6 +303,24 @@ TEST_F(OneBucket, TheSameNameInAnotherDirectoryIsAnotherLookup)
     EXPECT_NE(lookers.front().result(), lookers.back().result());
 }
 
+// Names are hashed with their parent as a salt, unless the file system hashes them itself.
+TEST_F(OneBucket, EvenWhereTheTwoHaveOneHash)
+{
+    callbacks.hash = hash_by_length;
+    set_default_d_op(sb, callbacks.table());
+    dentry_ref here = make_directory(root, "here");
+    dentry_ref there = make_directory(root, "there");
+
+    lookers.emplace_back(here.get(), "name");
+    at_lookup.wait_for_arrival();
+    lookers.emplace_back(there.get(), "name");
+    at_lookup.wait_for_arrival();
+    EXPECT_EQ(lookups(), 2);
+    at_lookup.open(2);
+    EXPECT_NE(lookers.front().result(), lookers.back().result());
+    EXPECT_EQ(parent_of(lookers.back().result()), there.get());
+}
+
 // --- Lookups that publish nothing ---
 
 TEST_F(FailedLookup, TheNextWaiterBecomesOwner)
@@ -452,10 +470,32 @@ void add_renamed(dentry *dentry, struct dentry *dir, u32 hash, const char *text)
     __d_wake_in_lookup_waiters(dentry);
 }
 
+/// The same with another parent and nothing else: what a file system whose ->d_hash() does not ask
+/// for the parent sees when a move came first.
+void add_moved(dentry *dentry, struct dentry *dir, struct dentry *elsewhere)
+{
+    spin_guard guard(&dentry->d_lock);
+    unsigned n = start_dir_add(d_inode(dir));
+
+    __d_lookup_unhash(dentry);
+    {
+        spin_guard guard_dir(&dir->d_lock);
+        spin_guard guard_elsewhere(&elsewhere->d_lock);
+        __hlist_del(&dentry->d_sib);
+        --dir->d_lockref.count;
+        WRITE_ONCE(dentry->d_parent, dget_dlock(elsewhere));
+        hlist_add_head(&dentry->d_sib, &elsewhere->d_children);
+    }
+    __d_rehash(dentry);
+    end_dir_add(d_inode(dir), n);
+    __d_wake_in_lookup_waiters(dentry);
+}
+
 class RenamedLookup : public held_lookup_fixture
 {
   protected:
-    void expect_asked_again(u32 hash, const char *text)
+    /// `add` publishes what the first ->lookup() is asked about, as something else than "name".
+    void expect_asked_again(const std::function<void(dentry *)> &add)
     {
         std::atomic<int> calls{0};
         counter_change mismatch(RETRY_MISMATCH);
@@ -463,7 +503,7 @@ class RenamedLookup : public held_lookup_fixture
         {
             if (calls++)
                 return d_splice_alias(nullptr, dentry);
-            add_renamed(dentry, dir.get(), hash, text);
+            add(dentry);
             return nullptr;
         };
         looker &owner = start_owner("name");
@@ -480,12 +520,23 @@ class RenamedLookup : public held_lookup_fixture
 
 TEST_F(RenamedLookup, AnotherHashIsAnotherName)
 {
-    expect_asked_again(name_below(dir.get(), "other").hash, "name");
+    expect_asked_again([this](dentry *dentry) {
+        add_renamed(dentry, dir.get(), name_below(dir.get(), "other").hash, "name");
+    });
 }
 
 TEST_F(RenamedLookup, AnotherTextWithTheSameHashIsAnotherName)
 {
-    expect_asked_again(name_below(dir.get(), "name").hash, "eman");
+    expect_asked_again([this](dentry *dentry) {
+        add_renamed(dentry, dir.get(), name_below(dir.get(), "name").hash, "eman");
+    });
+}
+
+TEST_F(RenamedLookup, TheSameNameInAnotherDirectoryIsAnotherName)
+{
+    dentry_ref elsewhere = make_directory(root, "elsewhere");
+
+    expect_asked_again([&](dentry *dentry) { add_moved(dentry, dir.get(), elsewhere.get()); });
 }
 
 // --- The gap between the two tables ---
@@ -680,6 +731,39 @@ TEST_F(SeqRetry, AHitThatTurnedNegativeIsFoundAgainAsSuch)
     EXPECT_TRUE(d_is_negative(looker.result()));
     EXPECT_EQ(retries.value(), 1);
     EXPECT_EQ(lookups(), 0);
+}
+
+// A file system that compares names itself must get a length and a text of one moment.
+TEST_F(SeqRetry, ComparingWaitsForTheEndOfARename)
+{
+    dentry_ref file = make_file(dir.get(), "name");
+    dentry_ref newer = make_file(dir.get(), "zzzz");
+    dentry *raw = file.get();
+    std::atomic<bool> searching{false}, compared_inside{false};
+    callbacks.compare = [&](const dentry *dentry, unsigned length, const char *text,
+                            const qstr *name) {
+        if (dentry == newer.get() && std::this_thread::get_id() != test_thread) {
+            at_compare.pass();
+            searching = true;
+        }
+        compared_inside = compared_inside || sequence_of(dentry) & 1;
+        return std::string_view(text, length) == text_of(*name) ? 0 : 1;
+    };
+
+    looker &looker = start_held_search("name");
+    spin_lock(&raw->d_lock);
+    write_seqcount_begin(&raw->d_seq);
+    at_compare.open(1);
+    wait_until([&] { return searching.load(); });
+    // Nothing tells that it turns round there; a comparison would come at once.
+    for (int turns = 0; turns < 1000; turns++)
+        sched_yield();
+    EXPECT_FALSE(compared_inside);
+    EXPECT_FALSE(looker.finished());
+    write_seqcount_end(&raw->d_seq);
+    spin_unlock(&raw->d_lock);
+    EXPECT_EQ(looker.result(), raw);
+    EXPECT_FALSE(compared_inside);
 }
 
 TEST_F(DyingRetry, AHitThatDiesBeforeItIsReferencedIsNoHit)

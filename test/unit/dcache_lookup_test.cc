@@ -215,6 +215,68 @@ TEST_F(DLookupRcu, TellsNamesAndParentsApart)
     EXPECT_EQ(look(a.get(), long_name.substr(1)).found, nullptr);
 }
 
+// Names are hashed with their parent as a salt, unless the file system hashes them itself.
+TEST_F(DLookupRcu, TellsParentsApartThatGiveAnEqualHash)
+{
+    callbacks.hash = hash_by_length;
+    set_default_d_op(sb, callbacks.table());
+    dentry_ref a = make_directory(root, "a");
+    dentry_ref b = make_directory(root, "b");
+    dentry_ref in_a = make_file(a.get(), "name");
+    dentry_ref in_b = make_file(b.get(), "name");
+
+    EXPECT_EQ(look(a.get(), "name").found, in_a.get());
+    EXPECT_EQ(look(b.get(), "name").found, in_b.get());
+    EXPECT_EQ(cached(a.get(), "name"), in_a);
+    EXPECT_EQ(cached(b.get(), "name"), in_b);
+}
+
+/// What a walker sees who already stood on the node when the dentry was dropped, and samples the
+/// sequence count after that: no longer hashed, and no change of the count to come.
+class standing_on_dropped
+{
+  public:
+    explicit standing_on_dropped(dentry *dentry)
+        : dentry_(dentry), pprev_(READ_ONCE(dentry->d_hash.pprev))
+    {
+        WRITE_ONCE(dentry->d_hash.pprev, nullptr);
+        write_seqcount_invalidate(&dentry->d_seq);
+    }
+    ~standing_on_dropped()
+    {
+        WRITE_ONCE(dentry_->d_hash.pprev, pprev_);
+    }
+    standing_on_dropped(const standing_on_dropped &) = delete;
+    standing_on_dropped &operator=(const standing_on_dropped &) = delete;
+
+  private:
+    dentry *dentry_;
+    once<hlist_bl_node *> *pprev_;
+};
+
+TEST_F(DLookupRcu, WhatWasDroppedUnderTheWalkerIsNoHit)
+{
+    dentry_ref older = make_file(root, "file");
+    dentry_ref file = make_file(root, "file");
+
+    ASSERT_EQ(look(root, "file").found, file.get());
+    standing_on_dropped dropped(file.get());
+    EXPECT_EQ(look(root, "file").found, older.get());
+    EXPECT_EQ(cached(root, "file"), older);
+}
+
+TEST_F(DLookupRcu, NorIsItWhereTheFileSystemCompares)
+{
+    callbacks.compare = compare_ignoring_case;
+    set_default_d_op(sb, callbacks.table());
+    dentry_ref directory = make_directory(root, "d");
+    dentry_ref file = make_file(directory.get(), "file");
+
+    ASSERT_EQ(look(directory.get(), "file").found, file.get());
+    standing_on_dropped dropped(file.get());
+    EXPECT_EQ(look(directory.get(), "file").found, nullptr);
+}
+
 TEST_F(DLookupRcu, ADropSpoilsTheHit)
 {
     dentry_ref file = make_file(root, "file");
