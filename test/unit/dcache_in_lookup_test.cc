@@ -212,6 +212,16 @@ TEST_F(DLookupDone, LeavesANegativeUnhashedDentry)
     EXPECT_TRUE(bucket_is_empty(root, fresh->d_name.hash()));
 }
 
+TEST_F(DLookupDone, ItsSlowHalfDoesTheSameAtOnce)
+{
+    dentry_ref fresh = allocate_parallel(root, "name");
+
+    __d_lookup_unhash_wake(fresh.get());
+    EXPECT_EQ(flags_of(fresh.get()), 0u);
+    EXPECT_TRUE(bucket_is_empty(root, fresh->d_name.hash()));
+    EXPECT_FALSE(spin_is_locked(&fresh->d_lock));
+}
+
 // Only publishing is announced by i_dir_seq: whoever waits finds the dentry unhashed and starts
 // over.
 TEST_F(DLookupDone, LeavesTheDirectorySequence)

@@ -156,6 +156,11 @@ class directory_fixture : public vfs_fixture
                          new_name.size(), flags);
     }
 
+    static int link_to(dentry *of, dentry *directory, std::string_view name)
+    {
+        return link_at(of, directory, name.data(), name.size());
+    }
+
     void expect_unlocked(std::initializer_list<dentry *> dentries) const
     {
         for (dentry *dentry : dentries) {
@@ -187,6 +192,7 @@ using CreateAt = directory_fixture;
 using MkdirAt = directory_fixture;
 using UnlinkAt = directory_fixture;
 using RmdirAt = directory_fixture;
+using LinkAt = directory_fixture;
 using LockRename = directory_fixture;
 using RenameAt = directory_fixture;
 using WithoutOperations = directory_fixture;
@@ -581,6 +587,28 @@ TEST_F(MkdirAt, LooksTheNameUpAndCreates)
     EXPECT_EQ(seen, unsigned{LOOKUP_CREATE | LOOKUP_EXCL | LOOKUP_DIRECTORY});
     EXPECT_EQ(mkdir_in(dir.get(), "fresh"), -EEXIST);
     expect_unlocked({dir.get()});
+}
+
+// --- link_at() ---
+
+TEST_F(LinkAt, GivesAFileAnotherName)
+{
+    during = [this] { EXPECT_TRUE(write_locked(dir.get()) && write_locked(file.get())); };
+    EXPECT_EQ(link_to(file.get(), dir.get(), "second"), 0);
+    EXPECT_EQ(d_inode(cached(dir.get(), "second").get()), d_inode(file.get()));
+    EXPECT_EQ(link_to(file.get(), dir.get(), "second"), -EEXIST);
+    expect_unlocked({dir.get(), file.get()});
+}
+
+TEST_F(LinkAt, WhatCannotHaveTheNameIsRefused)
+{
+    super_block *elsewhere = make_super_block();
+
+    EXPECT_EQ(link_to(dir.get(), root, "directory"), -EPERM);
+    EXPECT_EQ(link_to(file.get(), dir.get(), std::string(256, 'n')), -ENAMETOOLONG);
+    EXPECT_EQ(link_to(file.get(), elsewhere->s_root, "elsewhere"), -EXDEV);
+    expect_unlocked({root, dir.get(), file.get()});
+    EXPECT_EQ(generic_shutdown_super(elsewhere), 0);
 }
 
 // --- unlink_at(), rmdir_at() ---

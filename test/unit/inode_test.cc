@@ -75,6 +75,8 @@ using Ihold = inode_fixture;
 using Igrab = inode_fixture;
 using Iput = inode_fixture;
 using LinkCount = inode_fixture;
+using InodeType = inode_fixture;
+using InodeLock = inode_fixture;
 
 // --- Finding and making ---
 
@@ -492,6 +494,54 @@ TEST_F(IgetLocked, HasAtMostOneInodeForANumber)
         EXPECT_EQ(count, 0);
     EXPECT_GT(filled, 0);
     EXPECT_GT(failed, 0);
+}
+
+// --- Types and locks ---
+
+TEST_F(InodeType, OnlyADirectoryIsOne)
+{
+    inode *directory = directory_inode();
+
+    EXPECT_TRUE(inode_is_directory(directory));
+    iput(directory);
+    EXPECT_TRUE(S_ISDIR_mode(S_IFDIR_TYPE | 0755));
+    // Values that share bits with it among them.
+    for (umode_t type :
+         {S_IFSOCK_TYPE, S_IFLNK_TYPE, S_IFREG_TYPE, S_IFBLK_TYPE, S_IFCHR_TYPE, S_IFIFO_TYPE}) {
+        inode *other = make_inode(sb, static_cast<umode_t>(type | 0644));
+
+        EXPECT_FALSE(inode_is_directory(other)) << type;
+        EXPECT_FALSE(S_ISDIR_mode(READ_ONCE(other->i_mode))) << type;
+        iput(other);
+    }
+}
+
+/// Gives back what it got, which is a second hold when this thread is a reader already.
+bool can_lock_shared(inode *inode) __context_unsafe("locks or does not")
+{
+    if (!inode_trylock_shared(inode))
+        return false;
+    EXPECT_FALSE(rwsem_is_write_locked(&inode->i_rwsem));
+    inode_unlock_shared(inode);
+    return true;
+}
+
+TEST_F(InodeLock, TryingSharedFailsAgainstAWriterOnly)
+{
+    inode *inode = directory_inode();
+
+    inode_lock_nested(inode, I_MUTEX_PARENT);
+    EXPECT_TRUE(rwsem_is_write_locked(&inode->i_rwsem));
+    EXPECT_FALSE(can_lock_shared(inode));
+    inode_unlock(inode);
+
+    inode_lock_shared(inode);
+    EXPECT_TRUE(can_lock_shared(inode));
+    EXPECT_TRUE(rwsem_is_locked(&inode->i_rwsem));
+    inode_unlock_shared(inode);
+    EXPECT_FALSE(rwsem_is_locked(&inode->i_rwsem));
+    EXPECT_TRUE(can_lock_shared(inode));
+    iput(inode);
 }
 
 // --- Link counts ---

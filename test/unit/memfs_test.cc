@@ -881,6 +881,43 @@ TEST_F(Memfs, CountsItsNodesRightWhateverHappensAtTheSameTime)
     EXPECT_EQ(links_of("q"), 2 + below_q);
 }
 
+// --- A directory that somebody else is moving ---
+
+TEST_F(Memfs, ADirectoryShownTwiceIsOneInodeWithOneDentry)
+{
+    memfs_node *top = memfs_root_node(sb);
+    memfs_node *directory = add(top, "old", S_IFDIR_TYPE | 0755);
+    ASSERT_FALSE(IS_ERR(add(directory, "inside", S_IFREG_TYPE | 0644)));
+    long count = nodes();
+
+    EXPECT_EQ(memfs_add_directory_name(sb, top, "new", 3, directory), 0);
+    EXPECT_EQ(memfs_add_directory_name(sb, top, "new", 3, directory), -EEXIST);
+    EXPECT_EQ(nodes(), count);
+
+    dentry_ref found = find("old/inside");
+    EXPECT_EQ(find("new/inside"), found);
+    EXPECT_EQ(links_of("new"), 2u);
+    EXPECT_EQ(links_of("old"), 2u) << "and back";
+}
+
+TEST_F(Memfs, OnlyADirectoryIsShownTwiceAndOnlyUnderAGoodName)
+{
+    memfs_node *top = memfs_root_node(sb);
+    memfs_node *directory = add(top, "directory", S_IFDIR_TYPE | 0755);
+    memfs_node *file = add(top, "file", S_IFREG_TYPE | 0644);
+
+    EXPECT_EQ(memfs_add_directory_name(sb, top, "x", 1, file), -ENOTDIR);
+    EXPECT_EQ(memfs_add_directory_name(sb, file, "x", 1, directory), -ENOTDIR);
+    EXPECT_EQ(memfs_add_directory_name(sb, top, "a/b", 3, directory), -EINVAL);
+    EXPECT_EQ(
+        memfs_add_directory_name(sb, top, too_long_name.data(), too_long_name.size(), directory),
+        -ENAMETOOLONG);
+    kmem_fail_nth(1);
+    EXPECT_EQ(memfs_add_directory_name(sb, top, "x", 1, directory), -ENOMEM);
+    kmem_fail_nth(0);
+    EXPECT_FALSE(exists("x"));
+}
+
 } // namespace
 
 } // namespace dcsim::inline DCSIM_BACKEND

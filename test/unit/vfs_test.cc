@@ -5,6 +5,7 @@
 #include <cstring>
 #include <set>
 #include <string>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -307,6 +308,22 @@ TEST_F(Statistics, AllocatedMinusFreedIsWhatExists)
     leave_file(root, "file");
     EXPECT_EQ(vfs_counter_value(DENTRIES_ALLOCATED) - vfs_counter_value(DENTRIES_FREED),
               vfs_counter_value(NR_DENTRY));
+}
+
+TEST_F(Statistics, ATasksShareIsWhatItAdded)
+{
+    long mine = vfs_counter_of_this_task(DENTRIES_ALLOCATED);
+    long all = vfs_counter_value(DENTRIES_ALLOCATED);
+
+    leave_negative(root, "mine");
+    std::jthread([this] {
+        EXPECT_EQ(vfs_counter_of_this_task(DENTRIES_ALLOCATED), 0);
+        leave_negative(root, "the other's");
+        leave_negative(root, "another of it");
+        EXPECT_EQ(vfs_counter_of_this_task(DENTRIES_ALLOCATED), 2);
+    }).join();
+    EXPECT_EQ(vfs_counter_of_this_task(DENTRIES_ALLOCATED), mine + 1);
+    EXPECT_EQ(vfs_counter_value(DENTRIES_ALLOCATED), all + 3);
 }
 
 TEST_F(Statistics, ADentryTakesAtLeastItsSize)
