@@ -93,11 +93,13 @@ struct inode {
     rcu_head i_rcu;
 };
 
+/// Is a file of this mode a directory?
 inline bool S_ISDIR_mode(umode_t mode)
 {
     return (mode & S_IFMT_MASK) == S_IFDIR_TYPE;
 }
 
+/// A type never changes, so no lock is needed once the inode is filled in.
 inline bool inode_is_directory(const inode *inode)
 {
     return S_ISDIR_mode(READ_ONCE(inode->i_mode));
@@ -128,15 +130,25 @@ inode *igrab(inode *inode);
 /// Drops a reference; nullptr is fine. The last one frees the inode. Sleeps.
 void iput(inode *inode);
 
+// Link counts: fs/inode.c. The inode's i_rwsem is held for writing, or nobody else knows it yet.
+
+/// Sets the count, to 0 as well.
 void set_nlink(inode *inode, unsigned links);
+/// One name more. WARN when the last one is gone already: such an inode does not come back.
 void inc_nlink(inode *inode);
+/// One name less. WARN when there is none.
 void drop_nlink(inode *inode);
+/// No name any more, however many there were.
 void clear_nlink(inode *inode);
 
+// i_rwsem, as include/linux/fs.h names its operations. All but the trylock sleep.
+
+/// For whoever changes the directory.
 inline void inode_lock(inode *inode) __acquires(&inode->i_rwsem)
 {
     down_write(&inode->i_rwsem);
 }
+/// With the place in the order of several: see inode_i_mutex_lock_class.
 inline void inode_lock_nested(inode *inode, int subclass) __acquires(&inode->i_rwsem)
 {
     down_write_nested(&inode->i_rwsem, subclass);
@@ -145,10 +157,12 @@ inline void inode_unlock(inode *inode) __releases(&inode->i_rwsem)
 {
     up_write(&inode->i_rwsem);
 }
+/// For lookups.
 inline void inode_lock_shared(inode *inode) __acquires_shared(&inode->i_rwsem)
 {
     down_read(&inode->i_rwsem);
 }
+/// The same without waiting: false, and nothing held, while somebody has it for writing or queues.
 inline bool inode_trylock_shared(inode *inode) __cond_acquires_shared(true, &inode->i_rwsem)
 {
     return down_read_trylock(&inode->i_rwsem);
