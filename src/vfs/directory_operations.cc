@@ -438,10 +438,9 @@ int link_at(dentry *old_dentry, dentry *parent, const char *name, size_t length)
 {
     if (old_dentry->d_sb != parent->d_sb)
         return -EXDEV;
-    return with_locked_name(parent, name, length, LOOKUP_CREATE | LOOKUP_EXCL,
-                            [old_dentry](inode *dir, dentry *dentry) {
-                                return vfs_link(old_dentry, dir, dentry);
-                            });
+    return with_locked_name(
+        parent, name, length, LOOKUP_CREATE | LOOKUP_EXCL,
+        [old_dentry](inode *dir, dentry *dentry) { return vfs_link(old_dentry, dir, dentry); });
 }
 
 namespace
