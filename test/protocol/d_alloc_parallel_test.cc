@@ -900,6 +900,27 @@ TEST_F(OddDirSeq, APublisherWaitsForThePublisherBefore)
     EXPECT_EQ(directory_sequence(dir.get()), n + 4);
 }
 
+TEST_F(OddDirSeq, SoDoesAMoveOntoAnInLookupDentry)
+{
+    inode *moved = directory_inode();
+    dentry_ref alias = adopt_dentry(d_obtain_alias(moved));
+    dentry_ref fresh = allocate_parallel(dir.get(), "name");
+    inode *inode = d_inode(dir.get());
+    unsigned n = start_dir_add(inode);
+    dentry_ref answer_given;
+    std::jthread mover([&] {
+        ihold(moved);
+        answer_given = adopt_dentry(d_splice_alias(moved, fresh.get()));
+    });
+
+    wait_until([&] { return spin_is_locked(&fresh->d_lock) || !d_in_lookup(fresh.get()); });
+    EXPECT_TRUE(d_in_lookup(fresh.get()));
+    end_dir_add(inode, n);
+    mover.join();
+    EXPECT_EQ(answer_given, alias);
+    EXPECT_EQ(directory_sequence(dir.get()), n + 4);
+}
+
 // --- Two spellings of one name: d_add_ci() ---
 
 // Thread 1 asks for "Foo"; thread 2 asks for "FOO", whose ->lookup() finds "Foo" on disk and waits

@@ -13,6 +13,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gate.h"
 #include "threads.h"
 #include "vfs_fixture.h"
 
@@ -21,6 +22,15 @@ namespace dcsim::inline DCSIM_BACKEND
 
 namespace
 {
+
+void take(spinlock_t *lock) __context_unsafe("released by a later step of the test")
+{
+    spin_lock(lock);
+}
+void give_back(spinlock_t *lock) __context_unsafe("taken by an earlier step of the test")
+{
+    spin_unlock(lock);
+}
 
 /// Renames go on in one thread while the others read.
 class rename_fixture : public vfs_fixture
@@ -81,6 +91,34 @@ class rename_fixture : public vfs_fixture
     dentry_ref a, b;
     std::vector<dentry_ref> others;
 };
+
+// --- Locks that only a neighbour would miss ---
+
+class SecondaryRoots : public vfs_fixture
+{
+};
+
+// Its neighbours on the list may be rewriting the links of this one.
+TEST_F(SecondaryRoots, OneIsMovedIntoTheTreeUnderTheLockOfTheList)
+{
+    inode *directory = directory_inode();
+    dentry_ref neighbour = adopt_dentry(d_obtain_root(directory_inode()));
+    dentry_ref secondary = adopt_dentry(d_obtain_root(directory));
+    dentry_ref target = make_unhashed(root, "name");
+    dentry_ref moved;
+
+    take(&sb->s_roots_lock);
+    blocking_thread mover([&] {
+        ihold(directory);
+        moved = adopt_dentry(d_splice_alias(directory, target.get()));
+    });
+    EXPECT_TRUE(mover.comes_to_sleep());
+    EXPECT_EQ(hlist_first(&sb->s_roots), &secondary->d_sib);
+    give_back(&sb->s_roots_lock);
+    mover.join();
+    EXPECT_EQ(moved, secondary);
+    EXPECT_EQ(hlist_first(&sb->s_roots), &neighbour->d_sib);
+}
 
 // --- Names ---
 
@@ -327,6 +365,44 @@ TEST_F(RenamedPath, TheParentIsOneOfTheTwo)
     EXPECT_EQ(d_count(b.get()), 1 + 20 + 1);
 }
 
+/// Has a thread that wanted the lock gone to sleep?
+bool has_sleeper(const spinlock_t *lock)
+{
+    return __atomic_load_n(&lock->word, __ATOMIC_RELAXED) == 2;
+}
+
+/// What a reader of d_parent sees of a move.
+void change_parent(dentry *child, dentry *parent)
+{
+    write_seqcount_begin(&child->d_seq);
+    WRITE_ONCE(child->d_parent, parent);
+    write_seqcount_end(&child->d_seq);
+}
+
+// The child is moved on each time the other thread has made up its mind which parent to lock.
+TEST_F(RenamedPath, TheParentIsLookedAtAgainUnderItsLock)
+{
+    dentry *child = moving.get();
+    dentry_ref parent;
+
+    take(&a->d_lock);
+    take(&b->d_lock);
+    blocking_thread searcher([&] { parent = adopt_dentry(dget_parent(child)); });
+    // Without a lock of its own it takes a reference on what was the parent then ...
+    wait_until([&] { return has_sleeper(&a->d_lock); });
+    change_parent(child, b.get());
+    give_back(&a->d_lock);
+    // ... and the second time it locks what is.
+    wait_until([&] { return has_sleeper(&b->d_lock); });
+    change_parent(child, elsewhere.get());
+    give_back(&b->d_lock);
+    searcher.join();
+    EXPECT_EQ(parent, elsewhere);
+    EXPECT_EQ(d_count(a.get()), 1 + 20 + 1);
+    EXPECT_EQ(d_count(b.get()), 1 + 20 + 1);
+    change_parent(child, a.get());
+}
+
 TEST_F(RenamedPath, SoIsItsInodeNumber)
 {
     ino_t in_a = d_inode(a.get())->i_ino;
@@ -356,6 +432,21 @@ TEST_F(RenamedPath, AWalkMissesNothing)
     free_mount(mounted);
     free_mount(top);
     EXPECT_EQ(generic_shutdown_super(other), 0);
+}
+
+// It would go up past its start to the root, and never come to an end.
+TEST_F(RenamedPath, AWalkDoesNotLeaveItsStartWithWhatMovesAway)
+{
+    mount *top = vfs_create_mount(sb);
+    path from_a = {&top->mnt, a.get()};
+    counter_change restarts(WALK_RESTARTS);
+    std::vector<dentry_ref> more;
+
+    for (int i = 0; i < 50; i++)
+        more.push_back(make_negative(deep.get(), std::to_string(i)));
+    race([&] { exchange(); }, [&] { EXPECT_FALSE(path_has_submounts(&from_a)); }, renames,
+         &restarts);
+    free_mount(top);
 }
 
 TEST_F(RenamedPath, PruningLeavesWhatIsInUse)
