@@ -6,6 +6,7 @@
 #include "dcsim/testing/explore_gtest.h"
 
 #include <cstring>
+#include <string>
 
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/memfs.h"
@@ -202,8 +203,6 @@ EXPLORE(StepToTheNextLock, FromTheInodeBackToTheDentry)
 // A walk leaves a directory that is killed behind its back, and goes on with its next sibling.
 EXPLORE(StepToTheNextLock, FromAChildBackToItsParent)
 {
-    static mount *top;
-
     program.setup = [] {
         mount_with(name);
         mkdir_at(sb->s_root, "d", 1, 0755);
@@ -213,14 +212,49 @@ EXPLORE(StepToTheNextLock, FromAChildBackToItsParent)
         d_drop(last);
         d_drop(directory);
         dput(directory);
-        top = vfs_create_mount(sb);
     };
     program.tasks = {{"user", [] { dput(last); }},
+                     {"walker", [] { shrink_dcache_parent(sb->s_root); }}};
+    program.options.preemptions = 1; // two take twenty seconds
+    program.finally = unmount;
+}
+
+// A walk comes up from a directory that was moved meanwhile: its parent leads out of the tree that
+// is to be walked, up to the root and never back to the start.
+EXPLORE(Walk, DoesNotLeaveItsTreeWithWhatMovesAway)
+{
+    static dentry *start, *target;
+    static mount *top;
+
+    program.setup = [] {
+        mount_with(name);
+        for (const char *directory :
+             {"from", "to", "from/moving", "from/moving/x", "from/moving/x/y"}) {
+            const char *slash = strrchr(directory, '/');
+            const char *text = slash ? slash + 1 : directory;
+            const std::string above(directory, slash ? slash - directory : 0);
+            dentry *parent = slash ? find(above.c_str()) : dget(sb->s_root);
+
+            mkdir_at(parent, text, length_of(text), 0755);
+            dput(parent);
+        }
+        held = find("from/moving/x");
+        start = find("from");
+        dentry *to = find("to");
+        qstr q = make_hashed_qstr(to, name, length_of(name));
+        target = d_alloc(to, &q);
+        dput(to);
+        top = vfs_create_mount(sb);
+    };
+    program.tasks = {{"mover", [] { d_move(READ_ONCE(held->d_parent), target); }},
                      {"walker", [] {
-                          const path everything = {&top->mnt, sb->s_root};
-                          explore_check(!path_has_submounts(&everything), "nothing is mounted");
+                          const path tree = {&top->mnt, start};
+                          explore_check(!path_has_submounts(&tree), "nothing is mounted");
                       }}};
+    program.options.preemptions = 1;
     program.finally = [] {
+        dput(start);
+        dput(target);
         free_mount(top);
         unmount();
     };

@@ -411,6 +411,21 @@ TEST_F(DInvalidateMounted, FormerMountpointsArePrunedInTheEnd)
     EXPECT_TRUE(hlist_empty(&top->d_children));
 }
 
+// They go with their mount. What is hashed above them was in use when the rest was pruned.
+TEST_F(DInvalidateMounted, SoAreTheDirectoriesThatLedToThem)
+{
+    dentry_ref top = make_directory(root, "top");
+    {
+        dentry_ref middle = make_directory(top.get(), "middle");
+        dentry_ref below = make_directory(middle.get(), "below");
+        ASSERT_EQ(mount_on(below.get()), 0);
+    }
+
+    d_invalidate(top.get());
+    EXPECT_THAT(killed, ElementsAre("below", "middle"));
+    EXPECT_TRUE(hlist_empty(&top->d_children));
+}
+
 TEST_F(DInvalidateMounted, MountsElsewhereStay)
 {
     dentry_ref top = make_directory(root, "top");
