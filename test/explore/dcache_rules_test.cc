@@ -6,6 +6,7 @@
 #include "dcsim/testing/explore_gtest.h"
 
 #include <cstring>
+#include <initializer_list>
 #include <string>
 
 #include "dcsim/kernel/err.h"
@@ -219,6 +220,20 @@ EXPLORE(StepToTheNextLock, FromAChildBackToItsParent)
     program.finally = unmount;
 }
 
+/// By path, each after those above it.
+void make_directories(std::initializer_list<const char *> paths)
+{
+    for (const char *path : paths) {
+        const char *slash = strrchr(path, '/');
+        const char *text = slash ? slash + 1 : path;
+        const std::string above(path, slash ? static_cast<size_t>(slash - path) : 0);
+        dentry *parent = slash ? find(above.c_str()) : dget(sb->s_root);
+
+        mkdir_at(parent, text, length_of(text), 0755);
+        dput(parent);
+    }
+}
+
 // A walk comes up from a directory that was moved meanwhile: its parent leads out of the tree that
 // is to be walked, up to the root and never back to the start.
 EXPLORE(Walk, DoesNotLeaveItsTreeWithWhatMovesAway)
@@ -228,16 +243,7 @@ EXPLORE(Walk, DoesNotLeaveItsTreeWithWhatMovesAway)
 
     program.setup = [] {
         mount_with(name);
-        for (const char *directory :
-             {"from", "to", "from/moving", "from/moving/x", "from/moving/x/y"}) {
-            const char *slash = strrchr(directory, '/');
-            const char *text = slash ? slash + 1 : directory;
-            const std::string above(directory, slash ? slash - directory : 0);
-            dentry *parent = slash ? find(above.c_str()) : dget(sb->s_root);
-
-            mkdir_at(parent, text, length_of(text), 0755);
-            dput(parent);
-        }
+        make_directories({"from", "to", "from/moving", "from/moving/x", "from/moving/x/y"});
         held = find("from/moving/x");
         start = find("from");
         dentry *to = find("to");
@@ -256,6 +262,67 @@ EXPLORE(Walk, DoesNotLeaveItsTreeWithWhatMovesAway)
         dput(start);
         dput(target);
         free_mount(top);
+        unmount();
+    };
+}
+
+// "leaf" is below "inside" at every moment, though not on one path: first at the end of the chain,
+// and directly in "inside" by the time the chain leaves.
+EXPLORE(Walk, UpwardsMissesNoAncestor)
+{
+    static dentry *inside, *leaf, *chain, *twin_of_leaf, *twin_of_chain;
+
+    program.setup = [] {
+        mount_with(name);
+        make_directories({"inside", "outside", "inside/chain", "inside/chain/leaf", "inside/twin",
+                          "outside/twin"});
+        inside = find("inside");
+        chain = find("inside/chain");
+        leaf = find("inside/chain/leaf");
+        twin_of_leaf = find("inside/twin");
+        twin_of_chain = find("outside/twin");
+    };
+    program.tasks = {
+        {"mover",
+         [] {
+             d_exchange(leaf, twin_of_leaf);
+             d_exchange(chain, twin_of_chain);
+         }},
+        {"reader", [] { explore_check(is_subdir(leaf, inside), "it is below at every moment"); }}};
+    program.finally = [] {
+        for (dentry *dentry : {inside, leaf, chain, twin_of_leaf, twin_of_chain})
+            dput(dentry);
+        unmount();
+    };
+}
+
+EXPLORE(Walk, UpwardsGivesAPathOfOneMoment)
+{
+    static dentry *from, *moving, *target;
+
+    program.setup = [] {
+        mount_with(name);
+        make_directories({"from", "to", "from/old", "from/old/x"});
+        from = find("from");
+        moving = find("from/old");
+        held = find("from/old/x");
+        dentry *to = find("to");
+        qstr q = make_hashed_qstr(to, "new", 3);
+        target = d_alloc(to, &q);
+        dput(to);
+    };
+    program.tasks = {{"mover", [] { d_move(moving, target); }},
+                     {"reader", [] {
+                          char buffer[64];
+                          const char *path = dentry_path_raw(held, buffer, sizeof(buffer));
+
+                          explore_check(!strcmp(path, "/from/old/x") || !strcmp(path, "/to/new/x"),
+                                        "the path is one of the two");
+                      }}};
+    program.finally = [] {
+        dput(from);
+        dput(moving);
+        dput(target);
         unmount();
     };
 }
