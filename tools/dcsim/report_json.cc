@@ -4,8 +4,6 @@
 // new keys may come without that.
 #include "report.h"
 
-#include <cstring>
-
 #include <nlohmann/json.hpp>
 
 namespace dcsim::cli
@@ -87,7 +85,7 @@ json errors_json(const workload_result &workload)
     for (const unexpected_error &error : workload.unexpected)
         value.push_back({{"operation", operation_kind_name(error.kind)},
                          {"errno", -error.error},
-                         {"message", strerror(-error.error)},
+                         {"message", error_message(-error.error)},
                          {"count", error.count}});
     return value;
 }

@@ -4,7 +4,6 @@
 #include "report.h"
 
 #include <algorithm>
-#include <cstring>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -131,7 +130,7 @@ void add_operations(table_text &table, const run_options &options, const run_res
     add_row(table, "all", total, result.workload.seconds);
     for (const unexpected_error &error : result.workload.unexpected)
         table.line("  {} ended {} times with: {}", operation_kind_name(error.kind),
-                   grouped(error.count), strerror(-error.error));
+                   grouped(error.count), error_message(-error.error));
 }
 
 void add_counters(table_text &table, const run_result &result)

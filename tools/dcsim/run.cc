@@ -4,7 +4,6 @@
 #include "run.h"
 
 #include <chrono>
-#include <cstring>
 
 #include <fmt/format.h>
 #include <sys/prctl.h>
@@ -114,7 +113,7 @@ void complain_about_walk(const walk_result &walk, const char *when, run_result &
     if (walk.failed)
         result.problems.push_back(fmt::format(
             "{} names could not be looked up {} (one is '{}': {})", grouped(walk.failed), when,
-            printable(walk.first_path), strerror(-walk.first_error)));
+            printable(walk.first_path), error_message(-walk.first_error)));
 }
 
 /// Everything was moved back, so every name must lead somewhere and the disk must hold as many

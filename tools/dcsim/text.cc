@@ -3,6 +3,8 @@
 // Numbers and foreign text for people.
 #include "text.h"
 
+#include <system_error>
+
 #include <fmt/format.h>
 
 namespace dcsim::cli
@@ -29,6 +31,11 @@ std::string printable(std::string_view text)
         if (static_cast<unsigned char>(character) < 0x20 || character == 0x7f)
             character = '?';
     return clean;
+}
+
+std::string error_message(int error)
+{
+    return std::generic_category().message(error);
 }
 
 } // namespace dcsim::cli

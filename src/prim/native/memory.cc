@@ -18,7 +18,7 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-constexpr size_t chunk_bytes = 64 * 1024;
+constexpr size_t chunk_bytes = size_t{64} * 1024;
 constexpr size_t batch_objects = 64;
 constexpr unsigned shelf_count = counter_slots;
 
