@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Where a process's paths begin: its root and its working directory. Source:
-// include/linux/fs_struct.h and fs/fs_struct.c. Reduced: one for the whole process, and it does not
-// pin mounts.
+// Where a task's paths begin: its root and its working directory. Source:
+// include/linux/fs_struct.h and fs/fs_struct.c.
 #pragma once
 
 #include "dcsim/kernel/once.h"
@@ -15,32 +14,42 @@ namespace dcsim::inline DCSIM_BACKEND
 
 /// A path that is read without a lock: its halves belong together only if `seq` did not move.
 struct fs_path {
-    once<vfsmount *> mnt;
+    once<vfsmount *> mnt;         ///< holds a reference
     once<struct dentry *> dentry; ///< holds a reference; nullptr with mnt while the path is not set
 };
 
 struct fs_struct {
+    int users;       ///< under `lock`: tasks that share it
     spinlock_t lock; ///< serialises writers of `seq`; innermost but for a d_lock
     seqcount_t seq;  ///< written under `lock`
+    once<umode_t> umask;
     fs_path root;
     fs_path pwd;
 };
 
-/// The one of this process. Both paths are unset until somebody sets them.
+/// The one of init_task. Both paths are unset until somebody sets them.
 extern fs_struct init_fs;
 
-/// Makes `path` the root, or unsets it when both halves are null. Takes a reference on the dentry
-/// and drops the old root's. The mount must stay until another root is set and a grace period is
-/// over. Sleeps.
+/// A copy with one user, referencing the same two paths; nullptr when memory is short. Sleeps.
+fs_struct *copy_fs_struct(fs_struct *old);
+/// One user less; the last one gives the paths back and frees it (init_fs is emptied). Sleeps.
+void put_fs_struct(fs_struct *fs);
+
+/// Makes `path` the root, or unsets it when both halves are null. Takes references of its own and
+/// drops the old root's. Sleeps.
 void set_fs_root(fs_struct *fs, const path *path);
 /// The same for the working directory.
 void set_fs_pwd(fs_struct *fs, const path *path);
-/// The root, with a reference on the dentry.
+/// The root, referenced (path_put()).
 void get_fs_root(fs_struct *fs, path *root);
-/// The working directory, with a reference on the dentry.
+/// The working directory, referenced (path_put()).
 void get_fs_pwd(fs_struct *fs, path *pwd);
 /// The root as a lockless reader sees it: a consistent pair without a reference, good until the end
 /// of the read-side section.
 void get_fs_root_rcu(fs_struct *fs, path *root) __must_hold_shared(rcu);
+/// The root or working directory with the d_seq of its dentry, sampled without waiting, for the
+/// start of an RCU walk: the three belong together. Linux v6.12 fs/namei.c set_root(), path_init().
+void get_fs_root_rcu_seq(fs_struct *fs, path *root, unsigned *seq) __must_hold_shared(rcu);
+void get_fs_pwd_rcu_seq(fs_struct *fs, path *pwd, unsigned *seq) __must_hold_shared(rcu);
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -15,6 +15,7 @@
 #include "dcsim/kernel/rcupdate.h"
 #include "dcsim/kernel/rwsem.h"
 #include "dcsim/kernel/spinlock.h"
+#include "dcsim/vfs/cred.h"
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/operations.h"
 
@@ -33,6 +34,14 @@ enum : umode_t {
     S_IFIFO_TYPE = 0010000,
 };
 
+/// Permission bits in i_mode beyond those of <sys/stat.h>'s owner, group and others.
+enum : umode_t {
+    S_ISUID_BIT = 04000,
+    S_ISGID_BIT = 02000,
+    S_ISVTX_BIT = 01000, ///< sticky: only owners remove names
+    S_IALLUGO_BITS = 07777,
+};
+
 /// i_flags
 enum inode_flags : unsigned {
     S_DEAD = 1u << 4,       ///< removed directory: nothing may be created or looked up in it
@@ -41,6 +50,7 @@ enum inode_flags : unsigned {
 
 /// i_opflags: what d_flags_for_inode() found out about i_op once and for all.
 enum inode_opflags : unsigned {
+    IOP_FASTPERM = 1u << 0, ///< no ->permission(): generic_permission() without asking
     IOP_LOOKUP = 1u << 1,
     IOP_NOFOLLOW = 1u << 2,
 };
@@ -65,12 +75,22 @@ enum inode_i_mutex_lock_class {
 };
 
 struct inode {
+    // A path walk touches these. Mode and owner change with i_rwsem held for writing.
     once<umode_t> i_mode;
     once<unsigned> i_opflags;
+    once<kuid_t> i_uid;
+    once<kgid_t> i_gid;
     once<unsigned> i_flags; ///< S_DEAD is set with i_rwsem held for writing
-    ino_t i_ino;            ///< constant
-    super_block *i_sb;      ///< constant
     const inode_operations *i_op;
+    super_block *i_sb; ///< constant
+    /// The body of a symbolic link that stays as it is, so that nobody has to be asked; or nullptr.
+    /// Constant after I_NEW; freed with the inode, after a grace period.
+    once<const char *> i_link;
+
+    ino_t i_ino; ///< constant
+    const file_operations *i_fop;
+    once<int64_t> i_size;
+    unsigned i_rdev;        ///< of a device file, constant after I_NEW
     once<unsigned> i_nlink; ///< written with i_rwsem held for writing
     atomic_t i_count;
     void *i_private; ///< for the file system, constant after I_NEW
@@ -99,7 +119,16 @@ inline bool S_ISDIR_mode(umode_t mode)
     return (mode & S_IFMT_MASK) == S_IFDIR_TYPE;
 }
 
-/// A type never changes, so no lock is needed once the inode is filled in.
+inline bool S_ISLNK_mode(umode_t mode)
+{
+    return (mode & S_IFMT_MASK) == S_IFLNK_TYPE;
+}
+
+inline bool S_ISREG_mode(umode_t mode)
+{
+    return (mode & S_IFMT_MASK) == S_IFREG_TYPE;
+}
+
 inline bool inode_is_directory(const inode *inode)
 {
     return S_ISDIR_mode(READ_ONCE(inode->i_mode));
@@ -130,9 +159,18 @@ inode *igrab(inode *inode);
 /// Drops a reference; nullptr is fine. The last one frees the inode. Sleeps.
 void iput(inode *inode);
 
-// Link counts: fs/inode.c. The inode's i_rwsem is held for writing, or nobody else knows it yet.
+/// May the calling task do what `mask` (MAY_*) says with the inode? 0, -EACCES, -EROFS, what
+/// ->permission() says, or -ECHILD under MAY_NOT_BLOCK. With MAY_NOT_BLOCK it neither sleeps nor
+/// takes locks: RCU is enough. Linux v6.12 fs/namei.c.
+int inode_permission(inode *inode, unsigned mask);
+/// The check by mode bits, owner, groups and capabilities; 0 or -EACCES. Linux v6.12 fs/namei.c.
+int generic_permission(inode *inode, unsigned mask);
+/// Does the calling task own the inode, or has it CAP_FOWNER? Linux v6.12 fs/inode.c.
+bool inode_owner_or_capable(const inode *inode);
+/// Owner, group and mode of a new inode in `dir` (nullptr: none): the group and S_ISGID of a
+/// set-group-id directory are passed on. Linux v6.12 fs/inode.c.
+void inode_init_owner(inode *inode, const struct inode *dir, umode_t mode);
 
-/// Sets the count, to 0 as well.
 void set_nlink(inode *inode, unsigned links);
 /// One name more. WARN when the last one is gone already: such an inode does not come back.
 void inc_nlink(inode *inode);

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Mounts, as far as mountpoints concern the dcache. Source: fs/mount.h, fs/namespace.c. Reduced:
-// one namespace, no propagation, no flags, no reference counts: a mount belongs to whoever made it.
+// Mounts: which tree is seen where, and how paths lead from one tree into the next. Source:
+// fs/mount.h, include/linux/mount.h and fs/namespace.c of Linux v6.12. Reduced: one namespace, no
+// propagation, no expiry, no idmaps; counts are one word, not per CPU.
 //
 // Locking
 //   namespace_sem (private)   held for writing while anything is attached or detached
-//   mount_lock guards         where each mount is attached, and the table of attached mounts
+//   mount_lock guards         where each mount is attached, the table of attached mounts, mnt_flags'
+//                             internal bits
 //
 // Order, outer to inner: a mountpoint's i_rwsem, namespace_sem, mount_lock, rename_lock, d_lock.
+//
+// Lifetime: a mount is made with one reference. While attached, the namespace holds one on it and
+// it holds one on its parent; every path holds one. umount_tree() detaches; after a grace period
+// the namespace's reference goes. The last mntput() marks the mount MNT_DOOMED under mount_lock,
+// and an RCU walker that comes too late finds that in __legitimize_mnt().
 #pragma once
 
 #include "dcsim/annotations.h"
@@ -20,12 +27,30 @@ namespace dcsim::inline DCSIM_BACKEND
 {
 
 struct dentry;
+struct mnt_namespace;
 struct super_block;
+
+/// vfsmount::mnt_flags. Values are v6.12's.
+enum mount_flags : unsigned {
+    MNT_READONLY = 0x40,
+    MNT_NOSYMFOLLOW = 0x80,
+    MNT_DOOMED = 0x1000000,      ///< the last reference is gone
+    MNT_SYNC_UMOUNT = 0x2000000, ///< umounted and waited for: no walker may take it up again
+    MNT_UMOUNT = 0x8000000,      ///< on its way out of the namespace
+};
+
+/// umount flags. Values are the system call's.
+enum umount_flags : unsigned {
+    MNT_FORCE_FLAG = 1,
+    MNT_DETACH_FLAG = 2, ///< lazy: out of sight now, gone with its last user
+    UMOUNT_NOFOLLOW_FLAG = 8,
+};
 
 /// One visible tree. Part of struct mount.
 struct vfsmount {
     dentry *mnt_root; ///< constant; holds a reference
     super_block *mnt_sb;
+    once<unsigned> mnt_flags;
 };
 
 /// A place: a dentry as seen through a mount. References are the holder's business.
@@ -34,12 +59,24 @@ struct path {
     struct dentry *dentry;
 };
 
+inline bool path_equal(const path *a, const path *b)
+{
+    return a->mnt == b->mnt && a->dentry == b->dentry;
+}
+
 struct mount {
+    hlist_node mnt_hash; ///< in the table of attached mounts; walked under RCU, changed under
+                         ///< mount_lock
     // Walks upwards read these two under RCU and check mount_lock.
     once<mount *> mnt_parent;      ///< itself when not attached
     once<dentry *> mnt_mountpoint; ///< holds a reference while attached; else mnt_root, without
     vfsmount mnt;
-    list_head mnt_list; ///< in the table of attached mounts, under mount_lock
+    once<int> mnt_count;          ///< references; to zero only under mount_lock
+    once<mnt_namespace *> mnt_ns; ///< nullptr: not in the namespace. Under mount_lock
+    list_head mnt_mounts;         ///< children, by mnt_child. Under mount_lock
+    list_head mnt_child;          ///< in the parent's mnt_mounts
+    list_head mnt_list;           ///< private to whoever takes it out
+    hlist_node mnt_mp_list;       ///< with the others on the same dentry. Under mount_lock
     rcu_head mnt_rcu;
 };
 
@@ -48,38 +85,86 @@ struct mnt_namespace {
     once<mount *> root; ///< the mount at the top; nullptr until there is one
 };
 
-/// Guards the tree of mounts: where each is attached. Readers that walk upwards use it as a
-/// sequence lock. Outside rename_lock and every d_lock; its holder must not sleep.
+/// Guards the tree of mounts: where each is attached. Readers that walk it use it as a sequence
+/// lock. Outside rename_lock and every d_lock; its holder must not sleep.
 extern seqlock_t mount_lock;
 /// The only namespace.
 extern mnt_namespace init_mnt_ns;
 
 /// The mount a vfsmount is part of.
-mount *real_mount(vfsmount *mnt);
+inline mount *real_mount(vfsmount *mnt)
+{
+    return container_of(mnt, mount, mnt);
+}
+/// Is it attached somewhere?
+inline bool mnt_has_parent(const mount *mnt)
+{
+    return READ_ONCE(mnt->mnt_parent) != mnt;
+}
 
-/// A mount of `sb` that is attached nowhere: the top of a tree. Takes a reference on its root.
-/// nullptr when memory is short.
+// --- References ---
+
+/// One more reference; the caller has one, or mount_lock and knowledge that it is attached. nullptr
+/// is passed through. Returns its argument.
+vfsmount *mntget(vfsmount *mnt);
+/// Drops a reference; nullptr is fine. The last one frees the mount and drops its root. Sleeps.
+void mntput(vfsmount *mnt);
+/// One more reference on both halves. Linux v6.12 fs/namei.c.
+void path_get(const path *path);
+/// Drops the references of both halves; halves that are nullptr are fine. Sleeps.
+void path_put(const path *path);
+/// For an RCU walker that wants to keep `mnt` (nullptr is fine), seen when mount_lock had `seq`.
+/// 0: referenced, and still attached as then. >0: not referenced. <0: referenced, but mount_lock
+/// moved: mntput() it once RCU is left.
+int __legitimize_mnt(vfsmount *mnt, unsigned seq) __must_hold_shared(rcu);
+
+// --- Finding ---
+
+/// The mount attached at (mnt, dentry), or nullptr. Without a reference: mount_lock held, or RCU and
+/// a look at mount_lock afterwards.
+mount *__lookup_mnt(vfsmount *mnt, const dentry *dentry);
+/// The mount attached at `where`, referenced, or nullptr.
+vfsmount *lookup_mnt(const path *where);
+/// Is something mounted at exactly this place? mount_lock held.
+bool __path_is_mountpoint(const path *path);
+/// Is something in the namespace mounted on `dentry`, through whatever mount it is seen?
+bool is_local_mountpoint(const dentry *dentry);
+/// Is `path` at or below `root`, across mounts? The caller pins both.
+bool path_is_under(const path *path, const struct path *root);
+
+// --- Making, attaching, detaching ---
+
+/// A mount of `sb` that is attached nowhere, with one reference for the caller. Takes a reference on
+/// its root dentry. nullptr when memory is short. The super block must outlive it.
 mount *vfs_create_mount(super_block *sb);
-/// Makes an unattached mount the top of the namespace; nullptr leaves it empty.
+/// The same for the part of a tree that begins at `root`, with the flags of `old`.
+mount *clone_mnt(mount *old, dentry *root);
+/// Makes an unattached mount the top of the namespace, which takes its own reference; nullptr
+/// leaves it empty and drops that reference. Sleeps.
 void set_namespace_root(mount *mnt);
-/// Attaches `mnt` at `where`. 0, or
+/// Attaches `mnt` at `where`, or on top of what is mounted there. Consumes the caller's reference on
+/// success, which the namespace then has. 0, or
 ///   -ENOENT   nothing may be mounted there any more: removed, dropped, or below a dropped one
-///   -EBUSY    something is mounted at exactly this place (mount on top of its root instead)
-///   -EINVAL   `mnt` is attached already
-///   -ELOOP    `where` is in the tree of mounts below `mnt`
+///   -EBUSY    the root of the same file system is mounted exactly there already
+///   -EINVAL   `mnt` is attached already, or `where` is in no attached mount
 ///   -ENOTDIR  a directory on a file, or a file on a directory
-/// Takes a reference on the mountpoint. The caller has a reference on `where` and keeps both mounts
-/// alive. Sleeps.
-int attach_mount(mount *mnt, const path *where);
-/// Detaches a mount from its mountpoint, if it is attached. What is mounted below stays attached to
-/// it. Sleeps.
-void detach_mount(mount *mnt);
+/// The caller has references on `where`. Sleeps.
+int do_add_mount(mount *mnt, const path *where);
+/// Mounts the tree at `old` at `where` as well (MS_BIND). 0, the errors of do_add_mount(), -EINVAL
+/// when `old` is in no attached mount, -ENOMEM. Sleeps.
+int do_loopback(const path *old, const path *where);
+/// Detaches a mount and what is mounted below it. Without MNT_DETACH_FLAG: -EBUSY while anybody uses
+/// it or something is mounted below. -EINVAL: not attached, or the top of the namespace. The caller
+/// has a reference, which stays. Sleeps.
+int do_umount(mount *mnt, unsigned flags);
 /// Detaches everything mounted on `dentry`, seen through whatever mount, and unhashes it before
 /// that if there is anything. Sleeps.
 void detach_mounts(dentry *dentry);
-/// Frees a detached mount, below which nothing is mounted, and its reference on the root. Sleeps.
-void free_mount(mount *mnt);
-/// Is something mounted at exactly this place? mount_lock held.
-bool __path_is_mountpoint(const path *path);
+/// Mounts that exist, attached or not. Exact only at rest.
+long mount_count();
+
+/// May the mount be written to? 0 or -EROFS; nothing to give back (reduced: a mount does not turn
+/// read-only while it is used).
+int mnt_want_write(const vfsmount *mnt);
 
 } // namespace dcsim::inline DCSIM_BACKEND

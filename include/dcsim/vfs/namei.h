@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Names to dentries, and the operations that change directories. Source: fs/namei.c of Linux v6.12,
-// reference walk only; the RCU walk, mounts, symlinks and permissions are not here yet.
+// From path names to dentries, and the operations that change directories. Source: fs/namei.c of
+// Linux v6.12 over v7.2's dcache, and its start_creating() family from v6.19. syscalls.h has the
+// same by path name for whole tasks.
+//
+// A walk first goes in *RCU mode*: no locks, no references, every step checked against d_seq, and
+// given up with -ECHILD as soon as it must wait or something moved. Then it goes again in *ref
+// mode*, holding what it stands on; and when a file system found a handle stale (-ESTALE), a third
+// time with LOOKUP_REVAL.
 #pragma once
 
 #include <cstddef>
 
 #include "dcsim/vfs/dcache.h"
+#include "dcsim/vfs/file.h"
 #include "dcsim/vfs/inode.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -14,15 +21,40 @@ namespace dcsim::inline DCSIM_BACKEND
 
 /// Flags of a lookup. Values are v6.12's.
 enum lookup_flags : unsigned {
-    LOOKUP_FOLLOW = 0x0001,
-    LOOKUP_DIRECTORY = 0x0002,
+    LOOKUP_FOLLOW = 0x0001,    ///< follow a link in the last place
+    LOOKUP_DIRECTORY = 0x0002, ///< the result must be one
+    LOOKUP_AUTOMOUNT = 0x0004,
+    LOOKUP_EMPTY = 0x4000, ///< "" is where the walk starts
+    LOOKUP_DOWN = 0x8000,  ///< cross mounts at the start
+    LOOKUP_MOUNTPOINT = 0x0080,
+    LOOKUP_REVAL = 0x0020, ///< file systems must not trust what is cached
+    LOOKUP_RCU = 0x0040,
+    LOOKUP_OPEN = 0x0100,
     LOOKUP_CREATE = 0x0200,
     LOOKUP_EXCL = 0x0400,
     LOOKUP_RENAME_TARGET = 0x0800,
+    LOOKUP_PARENT = 0x0010, ///< internal: not the last component
+    LOOKUP_NO_SYMLINKS = 0x010000,
+    LOOKUP_NO_MAGICLINKS = 0x020000,
+    LOOKUP_NO_XDEV = 0x040000,
+    LOOKUP_BENEATH = 0x080000, ///< -EXDEV for what leads out of the start
+    LOOKUP_IN_ROOT = 0x100000, ///< the start is the root
+    LOOKUP_CACHED = 0x200000,  ///< -EAGAIN instead of anything that may block
+    LOOKUP_LINKAT_EMPTY = 0x400000,
+    LOOKUP_IS_SCOPED = LOOKUP_BENEATH | LOOKUP_IN_ROOT,
 };
+
+/// What the last component of a path is.
+enum last_component : int { LAST_NORM, LAST_ROOT, LAST_DOT, LAST_DOTDOT };
 
 /// Longest path name, with its NUL.
 inline constexpr size_t PATH_MAX_LENGTH = 4096;
+/// Symbolic links followed in one walk.
+inline constexpr int MAXSYMLINKS = 40;
+/// The descriptor that stands for the working directory.
+inline constexpr int AT_FDCWD_VALUE = -100;
+
+// --- One name in one directory ---
 
 /// Checks and hashes one component for `base`, asking ->d_hash. 0; -EACCES for "", ".", ".." and
 /// for a name with '/' or NUL in it; or the error of ->d_hash. Too long a name is for ->lookup() to
@@ -39,22 +71,64 @@ dentry *lookup_slow(const qstr *name, dentry *dir, unsigned flags);
 /// The child of `base` called `name`: cached or asked for. Takes i_rwsem itself. Referenced, maybe
 /// negative, or ERR_PTR. Sleeps.
 dentry *lookup_noperm_unlocked(qstr *name, dentry *base);
+/// The cached and valid child, referenced; nullptr when the file system must be asked; ERR_PTR.
+dentry *lookup_dcache(const qstr *name, dentry *dir, unsigned flags);
 /// The child for an operation that will change the directory. Its i_rwsem is held for writing, so
-/// nothing can be in-lookup and a plain d_alloc() is enough. Referenced, maybe negative, or
-/// ERR_PTR.
+/// nothing can be in-lookup and a plain d_alloc() is enough. Referenced, or ERR_PTR: -ENOENT for a
+/// negative one without LOOKUP_CREATE, -EEXIST for a positive one with LOOKUP_EXCL, and the errors
+/// of lookup_slow().
 dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags);
 
-/// Walks `path` from `start`, component by component, without following symbolic links or crossing
-/// mounts. A leading '/' means the root of `start`'s file system. Returns the last component
-/// referenced and positive, or ERR_PTR: -ENOENT, -ENOTDIR, -ENAMETOOLONG, -ENOMEM or the file
-/// system's error. `length` bytes; a NUL among them gives -EINVAL. Sleeps.
+// --- Paths ---
+
+/// Walks `path` for the calling task, from its root or from `start` when it is relative (nullptr:
+/// the working directory). 0 and references on both halves of `result`, or a negative errno. Sleeps.
+/// Linux v6.12 filename_lookup().
+int path_lookup(const path *start, const char *path, unsigned flags, struct path *result);
+/// Walks `name` from (mnt, dentry), which is its root as well: nothing leads out of it. Linux v6.12.
+int vfs_path_lookup(dentry *dentry, vfsmount *mnt, const char *name, unsigned flags, path *result);
+/// For ->get_link() of a link that leads to a place, not to a name: continues the walk of the
+/// calling task there. Consumes the references of `path`. 0, -ELOOP, -EXDEV. Linux v6.12.
+int nd_jump_link(const path *path);
+/// Walks `path` from `start` without a mount or a task: the root of the file system stands for "/".
+/// Symbolic links are followed except in the last place. Returns the last component, referenced and
+/// positive, or ERR_PTR: -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -ENOMEM or the file system's
+/// error. `length` bytes; a NUL among them gives -EINVAL. Sleeps.
 dentry *lookup_path(dentry *start, const char *path, size_t length);
 
-// Operations. Locking is the caller's where it says "locked", as in the kernel. All return 0 or a
-// negative errno and leave every reference with its owner.
+// --- Starting and ending a change of one name ---
+//
+// What start_*() returns has the parent locked; end_*() unlocks it and drops the dentry. Together
+// they hide which lock makes a name safe to change. Linux v6.19.
+
+/// Locks the parent and finds `name` in it: lookup_one_qstr_excl()'s result. On error nothing is
+/// locked.
+dentry *start_dirop(dentry *parent, const qstr *name, unsigned flags);
+/// Unlocks and drops what start_dirop() and its relatives returned; ERR_PTR and nullptr are fine.
+void end_dirop(dentry *dentry);
+/// start_dirop() for making `name`: the result may be positive. -EACCES for names that cannot be
+/// made, and what the permission to search says.
+dentry *start_creating(dentry *parent, qstr *name);
+dentry *start_creating_noperm(dentry *parent, qstr *name);
+/// start_dirop() for removing `name`: -ENOENT when there is none.
+dentry *start_removing(dentry *parent, qstr *name);
+dentry *start_removing_noperm(dentry *parent, qstr *name);
+/// Locks the parent of a child that the caller has found before and checks that it is still there
+/// and (creating) negative or (removing) positive: returns it with one more reference, or ERR_PTR:
+/// -EINVAL when it moved, -ENOENT, -EEXIST.
+dentry *start_creating_dentry(dentry *parent, dentry *child);
+dentry *start_removing_dentry(dentry *parent, dentry *child);
+void end_creating(dentry *child);
+/// end_creating() that keeps the reference: returns the dentry.
+dentry *end_creating_keep(dentry *child);
+void end_removing(dentry *child);
+
+// --- Changes. All return 0 or a negative errno and leave every reference with its owner. ---
 
 /// Creates a regular file at a negative dentry. `dir` locked for writing.
 int vfs_create(inode *dir, dentry *dentry, umode_t mode);
+/// Creates a file of any type but directory and link. `dir` locked for writing.
+int vfs_mknod(inode *dir, dentry *dentry, umode_t mode, unsigned device);
 /// Creates a directory at a negative dentry. `dir` locked for writing.
 int vfs_mkdir(inode *dir, dentry *dentry, umode_t mode);
 /// Creates a symbolic link with this body. `dir` locked for writing.
@@ -65,11 +139,17 @@ int vfs_link(dentry *old_dentry, inode *dir, dentry *new_dentry);
 int vfs_unlink(inode *dir, dentry *dentry);
 /// Removes an empty directory. `dir` locked for writing.
 int vfs_rmdir(inode *dir, dentry *dentry);
+/// Body of a symbolic link, copied without a NUL: the number of bytes, cut to `size`. -EINVAL for
+/// what is none.
+int vfs_readlink(dentry *dentry, char *buffer, int size);
 
 /// Locks two directories for a rename, in the order that cannot deadlock. Returns nullptr, or the
 /// child of one on the way to the other: a source or target equal to it must be refused. ERR_PTR
 /// (-EXDEV), with nothing locked, when the two have no common ancestor.
 dentry *lock_rename(dentry *p1, dentry *p2);
+/// The same for the parent of `child`, whatever it is by then, and a directory. Without a common
+/// parent it takes s_vfs_rename_mutex.
+dentry *lock_rename_child(dentry *child, dentry *p2);
 void unlock_rename(dentry *p1, dentry *p2);
 
 /// Moves old_dentry to the place of new_dentry, or exchanges them. Both parents locked by
@@ -77,8 +157,25 @@ void unlock_rename(dentry *p1, dentry *p2);
 int vfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
                unsigned flags);
 
-// The same by parent and name: they lock, look the names up, check and act. `parent` is pinned by
-// the caller. -ENAMETOOLONG for a name over 255 bytes.
+// --- Opening ---
+
+/// How a file is to be opened. Linux v6.12 fs/internal.h struct open_flags.
+struct open_flags {
+    unsigned open_flag;    ///< OPEN_*
+    umode_t mode;          ///< of a new file, the umask not yet taken off
+    unsigned acc_mode;     ///< MAY_* to be checked
+    unsigned intent;       ///< LOOKUP_OPEN and relatives for the last component
+    unsigned lookup_flags; ///< for the walk
+};
+/// The flags of openat2(2), checked: 0 or -EINVAL. `resolve`: RESOLVE_* of that call.
+int build_open_flags(unsigned flags, umode_t mode, unsigned resolve, open_flags *result);
+/// Opens `name` for the calling task, relative to descriptor `dfd`. A file with one reference or
+/// ERR_PTR. Sleeps. Linux v6.12.
+file *do_filp_open(int dfd, const char *name, const open_flags *how);
+
+// --- By parent and name: they lock, look the names up, check and act, with neither paths nor
+// permissions of the parent. `parent` is pinned by the caller. -ENAMETOOLONG for a name over 255
+// bytes. ---
 
 int create_at(dentry *parent, const char *name, size_t length, umode_t mode);
 int mkdir_at(dentry *parent, const char *name, size_t length, umode_t mode);

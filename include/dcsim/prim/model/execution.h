@@ -117,6 +117,7 @@ struct task_control {
     const void *guard_context;
     void *context; ///< where the fiber was left
     const char *name;
+    void *private_data; ///< task_private()
 
     int atomic_depth;       ///< RCU read-side sections plus spinlocks and bit locks held
     uint32_t held_locks;    ///< of `held`

@@ -19,6 +19,12 @@ inline task_struct *get_current()
     return reinterpret_cast<task_struct *>(&current_task().state);
 }
 
+/// One pointer that belongs to the calling task, for the code above; nullptr at first.
+inline void *&task_private()
+{
+    return current_task().private_data;
+}
+
 inline void set_current_state(task_state state)
 {
     smp_store_mb(get_current()->state, state);

@@ -14,6 +14,7 @@ enum task_state : uint32_t { TASK_RUNNING = 0, TASK_UNINTERRUPTIBLE = 2 };
 
 struct task_struct {
     once<uint32_t> state;
+    void *private_data; ///< task_private()
 };
 
 extern constinit thread_local task_struct current_task;
@@ -21,6 +22,12 @@ extern constinit thread_local task_struct current_task;
 inline task_struct *get_current()
 {
     return &current_task;
+}
+
+/// One pointer that belongs to the calling task, for the code above; nullptr at first.
+inline void *&task_private()
+{
+    return current_task.private_data;
 }
 
 /// Declares the intention to sleep, with a full barrier: a condition read after it and a wake-up

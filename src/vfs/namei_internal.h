@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// The state of one path walk, and what the files namei_*.cc share.
+//
+//   namei_path.cc      whole walks: the ladder RCU, ref, REVAL; path_init, link_path_walk
+//   namei_step.cc      one component: lookup_fast, lookup_slow, step_into, dots
+//   namei_unlazy.cc    from RCU mode to ref mode; the end of a walk
+//   namei_symlink.cc   following symbolic links
+//   namei_mounts.cc    crossing mounts, down and up
+//   namei_open.cc      the last component of an open
+//   permission.cc      who may do what
+//   directory_operations.cc   changes
+#pragma once
+
+#include "dcsim/vfs/namei.h"
+#include "dcsim/vfs/task.h"
+#include "internal.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+/// A path name that passed getname_flags(). Owns nothing.
+struct filename {
+    const char *name;
+};
+
+/// Links whose saved state fits into nameidata itself.
+inline constexpr unsigned EMBEDDED_LEVELS = 2;
+
+/// nameidata::state
+enum nameidata_state : unsigned {
+    ND_ROOT_PRESET = 1,  ///< the caller chose the root and keeps its references
+    ND_ROOT_GRABBED = 2, ///< `root` holds references
+    ND_JUMPED = 4,       ///< the last step was no ordinary lookup: ask ->d_weak_revalidate()
+};
+
+/// Flags of walk_component() and step_into().
+enum walk_flags : unsigned {
+    WALK_TRAILING = 1, ///< the last component of the path
+    WALK_MORE = 2,     ///< the link this component came from has more
+    WALK_NOFOLLOW = 4, ///< do not follow whatever it is
+};
+
+/// A symbolic link that is being followed.
+struct saved_link {
+    path link; ///< references in ref mode; checked against `seq` in RCU mode
+    delayed_call done;
+    const char *name; ///< what is left of the path that the link was met in
+    unsigned seq;
+};
+
+/// One walk. On the stack of whoever walks; nobody else sees it.
+///
+/// RCU mode (LOOKUP_RCU in `flags`): no references anywhere; `seq` is the d_seq of path.dentry when
+/// it was reached, `next_seq` that of the dentry about to be stepped into, `root_seq` that of
+/// root.dentry. Ref mode: `path`, `root` (if ND_ROOT_GRABBED) and the links hold references.
+struct nameidata {
+    struct path path;
+    qstr last;
+    struct path root;    ///< mnt is nullptr until somebody needs it
+    struct inode *inode; ///< path.dentry's
+    unsigned flags, state;
+    unsigned seq, next_seq;
+    unsigned m_seq; ///< mount_lock at the start
+    unsigned r_seq; ///< rename_lock at the start
+    last_component last_type;
+    unsigned depth;
+    int total_link_count;
+    saved_link *stack; ///< `internal`, or MAXSYMLINKS of them from kmalloc()
+    saved_link internal[EMBEDDED_LEVELS];
+    const filename *name;
+    nameidata *saved; ///< the walk that this one interrupts
+    unsigned root_seq;
+    int dfd;
+    kuid_t dir_uid; ///< owner of the last directory, for rules about sticky ones
+    umode_t dir_mode;
+};
+
+// --- namei_path.cc ---
+
+/// Checks the length of a path name. 0, -ENOENT for "" without LOOKUP_EMPTY, -ENAMETOOLONG.
+int getname_flags(const char *name, unsigned flags, filename *result);
+void set_nameidata(nameidata *nd, int dfd, const filename *name, const path *root);
+void restore_nameidata();
+/// Begins a walk: samples the locks' counts and finds the start. The path to walk or ERR_PTR. Must
+/// be followed by terminate_walk(). Returns inside RCU when `flags` has LOOKUP_RCU (and the name is
+/// not empty).
+const char *path_init(nameidata *nd, unsigned flags);
+/// Walks all but the last component of `name`, which ends up in nd->last. 0 or a negative errno.
+int link_path_walk(const char *name, nameidata *nd);
+/// 0 and references on `result`, or a negative errno. `root` nullptr: the task's.
+int filename_lookup(int dfd, const filename *name, unsigned flags, path *result, const path *root);
+/// The directory of the last component, referenced, and that component. `last` points into the name.
+int filename_parentat(int dfd, const filename *name, unsigned flags, path *parent, qstr *last,
+                      last_component *type);
+/// getname_flags() and filename_lookup().
+int user_path_at(int dfd, const char *name, unsigned flags, path *result);
+
+// --- namei_step.cc ---
+
+/// >0: the cached entry is good; 0: it is stale; negative errno.
+int d_revalidate(inode *dir, const qstr *name, dentry *dentry, unsigned flags);
+/// nd->last in nd->path.dentry from the cache. RCU mode: without a reference, nd->next_seq sampled.
+/// nullptr: not cached, and in ref mode now. ERR_PTR.
+dentry *lookup_fast(nameidata *nd);
+/// One component. nullptr, or the body of a symbolic link to go on with, or ERR_PTR.
+const char *walk_component(nameidata *nd, unsigned flags);
+/// Steps into `dentry`, which nd->next_seq belongs to (RCU mode) or whose reference it consumes.
+/// As walk_component().
+const char *step_into(nameidata *nd, unsigned flags, dentry *dentry);
+const char *handle_dots(nameidata *nd, last_component type);
+int may_lookup(nameidata *nd);
+
+// --- namei_unlazy.cc ---
+
+/// RCU mode to ref mode, for nd->path, nd->root and the links. False: something moved; RCU is left
+/// all the same and only terminate_walk() may follow.
+bool try_to_unlazy(nameidata *nd);
+/// The same, together with `dentry`, which nd->next_seq belongs to and which is referenced on
+/// success.
+bool try_to_unlazy_next(nameidata *nd, dentry *dentry);
+/// The end of a successful walk: ref mode, still below the root if scoped, still valid if reached by
+/// a jump. 0 or a negative errno.
+int complete_walk(nameidata *nd);
+/// Gives back everything the walk holds, and leaves RCU.
+void terminate_walk(nameidata *nd);
+/// References on what an RCU walk saw when d_seq was `seq` and mount_lock `mseq`. False: not all of
+/// them; halves without one are nullptr. path_put() either way, outside RCU.
+bool __legitimize_path(path *path, unsigned seq, unsigned mseq) __must_hold_shared(rcu);
+bool legitimize_path(nameidata *nd, path *path, unsigned seq) __must_hold_shared(rcu);
+bool nd_alloc_stack(nameidata *nd);
+
+// --- namei_symlink.cc ---
+
+/// Begins to follow `link` (its references are consumed in ref mode). As walk_component().
+const char *pick_link(nameidata *nd, path *link, inode *inode, unsigned flags);
+void put_link(nameidata *nd);
+/// 0 or a negative errno; nd->root is set.
+int set_root(nameidata *nd);
+int nd_jump_root(nameidata *nd);
+/// May the link be made a source of link(2)? 0 or -EPERM.
+int may_linkat(const path *link);
+
+// --- namei_mounts.cc ---
+
+/// From `dentry` down to the root of what is mounted on it. 0 and `path`, or a negative errno with
+/// the dentry's reference dropped (ref mode).
+int handle_mounts(nameidata *nd, dentry *dentry, path *path);
+/// Crosses all mounts at `path`, whose references it takes over. 0 or a negative errno.
+int traverse_mounts(path *path, bool *jumped, int *count, unsigned lookup_flags);
+/// One mount down. 1 when there was one, else 0.
+int follow_down_one(path *path);
+/// All mounts down. 0 or a negative errno.
+int follow_down(path *path, unsigned flags);
+/// From a mount's root to its mountpoint. 1, or 0 at the top.
+int follow_up(path *path);
+/// What ".." leads to. RCU form: nd->next_seq sampled, no reference; else referenced. ERR_PTR.
+dentry *follow_dotdot_rcu(nameidata *nd) __must_hold_shared(rcu);
+dentry *follow_dotdot(nameidata *nd);
+bool path_connected(vfsmount *mnt, dentry *dentry);
+
+// --- permission.cc ---
+
+/// Does the sticky bit of `dir` keep the calling task from removing names of `inode`?
+bool check_sticky(const inode *dir, const inode *inode);
+
+// --- directory_operations.cc ---
+
+/// The last component of a path that is to be made, with its parent locked (end_creating_path()).
+/// Referenced and negative, or ERR_PTR with nothing held. Linux v6.12 filename_create().
+dentry *filename_create(int dfd, const filename *name, path *path, unsigned lookup_flags);
+/// Linux v6.12 done_path_create().
+void done_path_create(path *path, dentry *dentry);
+int do_mknodat(int dfd, const char *name, umode_t mode, unsigned device);
+int do_mkdirat(int dfd, const char *name, umode_t mode);
+int do_rmdir(int dfd, const char *name);
+int do_unlinkat(int dfd, const char *name);
+int do_symlinkat(const char *body, int dfd, const char *name);
+int do_linkat(int old_dfd, const char *old_name, int new_dfd, const char *new_name, unsigned flags);
+int do_renameat2(int old_dfd, const char *old_name, int new_dfd, const char *new_name,
+                 unsigned flags);
+
+} // namespace dcsim::inline DCSIM_BACKEND
