@@ -24,7 +24,8 @@ const char *vfs_counter_name(vfs_counter counter)
         "nr_dentry",          "nr_dentry_unused",  "nr_dentry_negative", "nr_inodes",
         "dentries_allocated", "dentries_freed",    "fs_lookups",         "lookup_waits",
         "retry_seq",          "retry_rename_lock", "retry_dir_seq",      "retry_dying",
-        "retry_mismatch",     "walk_restarts",
+        "retry_mismatch",     "walk_restarts",     "rcu_walks",          "rcu_unlazy",
+        "rcu_restarts",       "reval_restarts",
     };
     static_assert(names.back() != nullptr, "a counter without a name");
     return counter < VFS_COUNTERS ? names[counter] : "unknown";

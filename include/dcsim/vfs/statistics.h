@@ -26,6 +26,10 @@ enum vfs_counter : unsigned {
     RETRY_DYING,       ///< d_alloc_parallel(): the hit was dying
     RETRY_MISMATCH,    ///< d_alloc_parallel(): what it waited for ended unhashed or elsewhere
     WALK_RESTARTS,     ///< d_walk(): restarted with rename_lock held
+    RCU_WALKS,         ///< path walks that stayed in RCU mode until complete_walk()
+    RCU_UNLAZY,        ///< path walks that went on in ref mode before their end
+    RCU_RESTARTS,      ///< path walks that began again in ref mode: the RCU pass gave -ECHILD
+    REVAL_RESTARTS,    ///< path walks that began again with LOOKUP_REVAL: -ESTALE
     VFS_COUNTERS,
 };
 
