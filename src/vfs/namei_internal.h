@@ -12,6 +12,7 @@
 //   directory_operations.cc   changes
 #pragma once
 
+#include "dcsim/kernel/err.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/task.h"
 #include "internal.h"
@@ -76,6 +77,12 @@ struct nameidata {
     umode_t dir_mode;
 };
 
+/// Should a system call that got `error` try once more, with LOOKUP_REVAL?
+inline bool retry_estale(int error, unsigned flags)
+{
+    return unlikely(error == -ESTALE && !(flags & LOOKUP_REVAL));
+}
+
 // --- namei_path.cc ---
 
 /// Checks the length of a path name. 0, -ENOENT for "" without LOOKUP_EMPTY, -ENAMETOOLONG.
@@ -88,6 +95,8 @@ void restore_nameidata();
 const char *path_init(nameidata *nd, unsigned flags);
 /// Walks all but the last component of `name`, which ends up in nd->last. 0 or a negative errno.
 int link_path_walk(const char *name, nameidata *nd);
+/// One whole walk in the mode that `flags` say. 0 and references on `path`, or a negative errno.
+int path_lookupat(nameidata *nd, unsigned flags, path *path);
 /// 0 and references on `result`, or a negative errno. `root` nullptr: the task's.
 int filename_lookup(int dfd, const filename *name, unsigned flags, path *result, const path *root);
 /// The directory of the last component, referenced, and that component. `last` points into the name.
@@ -159,12 +168,22 @@ dentry *follow_dotdot_rcu(nameidata *nd) __must_hold_shared(rcu);
 dentry *follow_dotdot(nameidata *nd);
 bool path_connected(vfsmount *mnt, dentry *dentry);
 
+// --- namei_open.cc ---
+
+/// Opens `name` for the calling task, relative to descriptor `dfd`: the ladder of three passes. A
+/// file with one reference, or ERR_PTR. Sleeps.
+file *do_filp_open(int dfd, const filename *name, const open_flags *how);
+
 // --- permission.cc ---
 
 /// Does the sticky bit of `dir` keep the calling task from removing names of `inode`?
 bool check_sticky(const inode *dir, const inode *inode);
 
 // --- directory_operations.cc ---
+
+/// The mode of a new object in `dir`: umask and the rules of set-group-id directories applied,
+/// reduced to `mask_perms`, with the file type of `type`.
+umode_t vfs_prepare_mode(const inode *dir, umode_t mode, umode_t mask_perms, umode_t type);
 
 /// The last component of a path that is to be made, with its parent locked (end_creating_path()).
 /// Referenced and negative, or ERR_PTR with nothing held. Linux v6.12 filename_create().

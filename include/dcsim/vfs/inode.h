@@ -60,6 +60,7 @@ enum inode_state : unsigned {
     I_NEW = 1u << 0,       ///< being filled in by the one who made it; others wait
     I_FREEING = 1u << 5,   ///< the last reference is gone
     I_CLEAR = 1u << 6,     ///< and the file system is done with it
+    I_LINKABLE = 1u << 10, ///< nameless (O_TMPFILE) but may be given a name by link(2)
     I_CREATING = 1u << 15, ///< being created on disk: not to be had, not to be waited for
     I_DONTCACHE = 1u << 16,
 };

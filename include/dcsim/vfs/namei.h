@@ -169,9 +169,15 @@ struct open_flags {
 };
 /// The flags of openat2(2), checked: 0 or -EINVAL. `resolve`: RESOLVE_* of that call.
 int build_open_flags(unsigned flags, umode_t mode, unsigned resolve, open_flags *result);
-/// Opens `name` for the calling task, relative to descriptor `dfd`. A file with one reference or
-/// ERR_PTR. Sleeps. Linux v6.12.
-file *do_filp_open(int dfd, const char *name, const open_flags *how);
+/// Opens a file for the calling task, without a descriptor. `flags` and `mode` as for open(2). One
+/// reference, or ERR_PTR. Sleeps. Linux v6.12.
+file *filp_open(const char *name, unsigned flags, umode_t mode);
+
+/// The sysctls fs.protected_regular and fs.protected_fifos: an O_CREAT open of somebody else's file
+/// in a sticky directory that everybody (2: or the group) may write is refused. 0: allowed. Set
+/// before anybody opens anything.
+extern int sysctl_protected_regular;
+extern int sysctl_protected_fifos;
 
 // --- By parent and name: they lock, look the names up, check and act, with neither paths nor
 // permissions of the parent. `parent` is pinned by the caller. -ENAMETOOLONG for a name over 255
