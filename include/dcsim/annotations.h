@@ -27,4 +27,5 @@
 #define __cond_acquires_shared(result, ...)                                                        \
     DCSIM_ATTRIBUTE(try_acquire_shared_capability(result, __VA_ARGS__))
 #define __assumes_held(...) DCSIM_ATTRIBUTE(assert_capability(__VA_ARGS__))
+#define __assumes_held_shared(...) DCSIM_ATTRIBUTE(assert_shared_capability(__VA_ARGS__))
 #define __context_unsafe(reason) DCSIM_ATTRIBUTE(no_thread_safety_analysis)

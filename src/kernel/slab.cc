@@ -103,6 +103,11 @@ size_t kmem_cache_bytes_per_object(const kmem_cache *cache)
 void *kmalloc(size_t size)
 {
     might_sleep();
+    return kmalloc_atomic(size);
+}
+
+void *kmalloc_atomic(size_t size)
+{
     if (injected_failure())
         return nullptr;
     void *memory = memory_alloc(size);

@@ -3,7 +3,8 @@
 // The state of one path walk, and what the files namei_*.cc share.
 //
 //   namei_path.cc      whole walks: the ladder RCU, ref, REVAL; path_init, link_path_walk
-//   namei_step.cc      one component: lookup_fast, lookup_slow, step_into, dots
+//   namei_step.cc      one component: lookup_fast, step_into, dots
+//   namei_lookup.cc    one name in one directory, asking the file system
 //   namei_unlazy.cc    from RCU mode to ref mode; the end of a walk
 //   namei_symlink.cc   following symbolic links
 //   namei_mounts.cc    crossing mounts, down and up
@@ -12,6 +13,7 @@
 //   directory_operations.cc   changes
 #pragma once
 
+#include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/task.h"
@@ -77,6 +79,12 @@ struct nameidata {
     umode_t dir_mode;
 };
 
+/// Says to the lock analysis, and checks, that the walk is in RCU mode.
+inline void assert_rcu_mode(const nameidata *nd) __assumes_held_shared(rcu)
+{
+    BUG_ON(!(nd->flags & LOOKUP_RCU));
+}
+
 /// Should a system call that got `error` try once more, with LOOKUP_REVAL?
 inline bool retry_estale(int error, unsigned flags)
 {
@@ -105,10 +113,14 @@ int filename_parentat(int dfd, const filename *name, unsigned flags, path *paren
 /// getname_flags() and filename_lookup().
 int user_path_at(int dfd, const char *name, unsigned flags, path *result);
 
+// --- namei_lookup.cc ---
+
+/// >0: the cached entry is good; 0: it is stale; negative errno. -ECHILD, with LOOKUP_RCU in
+/// `flags`: ask again in ref mode.
+int d_revalidate(inode *dir, const qstr *name, dentry *dentry, unsigned flags);
+
 // --- namei_step.cc ---
 
-/// >0: the cached entry is good; 0: it is stale; negative errno.
-int d_revalidate(inode *dir, const qstr *name, dentry *dentry, unsigned flags);
 /// nd->last in nd->path.dentry from the cache. RCU mode: without a reference, nd->next_seq sampled.
 /// nullptr: not cached, and in ref mode now. ERR_PTR.
 dentry *lookup_fast(nameidata *nd);

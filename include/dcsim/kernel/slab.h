@@ -27,6 +27,8 @@ size_t kmem_cache_bytes_per_object(const kmem_cache *cache);
 /// Memory of any size, aligned for every type, contents undefined; nullptr when there is none. May
 /// sleep, as GFP_KERNEL may.
 void *kmalloc(size_t size);
+/// The same where sleeping is forbidden, as with GFP_ATOMIC: in RCU, under a spinlock.
+void *kmalloc_atomic(size_t size);
 /// Frees what kmalloc() returned; nullptr is allowed.
 void kfree(const void *memory);
 /// kmalloc()ed pieces not yet freed. Exact only when nobody allocates.

@@ -12,6 +12,8 @@
 namespace dcsim::inline DCSIM_BACKEND
 {
 
+struct inode;
+
 /// A path that is read without a lock: its halves belong together only if `seq` did not move.
 struct fs_path {
     once<vfsmount *> mnt;         ///< holds a reference
@@ -47,9 +49,12 @@ void get_fs_pwd(fs_struct *fs, path *pwd);
 /// The root as a lockless reader sees it: a consistent pair without a reference, good until the end
 /// of the read-side section.
 void get_fs_root_rcu(fs_struct *fs, path *root) __must_hold_shared(rcu);
-/// The root or working directory with the d_seq of its dentry, sampled without waiting, for the
-/// start of an RCU walk: the three belong together. Linux v6.12 fs/namei.c set_root(), path_init().
+/// The root with the d_seq of its dentry, for an RCU walk: they belong together. Linux v6.12
+/// fs/namei.c set_root().
 void get_fs_root_rcu_seq(fs_struct *fs, path *root, unsigned *seq) __must_hold_shared(rcu);
-void get_fs_pwd_rcu_seq(fs_struct *fs, path *pwd, unsigned *seq) __must_hold_shared(rcu);
+/// The working directory with its inode and d_seq, likewise: they are of a moment when it was the
+/// working directory, and so in use. Linux v6.12 fs/namei.c path_init().
+void get_fs_pwd_rcu_seq(fs_struct *fs, path *pwd, struct inode **inode, unsigned *seq)
+    __must_hold_shared(rcu);
 
 } // namespace dcsim::inline DCSIM_BACKEND

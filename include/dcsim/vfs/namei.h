@@ -54,6 +54,10 @@ inline constexpr int MAXSYMLINKS = 40;
 /// The descriptor that stands for the working directory.
 inline constexpr int AT_FDCWD_VALUE = -100;
 
+/// Whether links in sticky directories that everybody may write to are followed for their owner
+/// alone, as /proc/sys/fs/protected_symlinks. 1 at first.
+extern once<int> sysctl_protected_symlinks;
+
 // --- One name in one directory ---
 
 /// Checks and hashes one component for `base`, asking ->d_hash. 0; -EACCES for "", ".", ".." and
@@ -81,19 +85,19 @@ dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags);
 
 // --- Paths ---
 
-/// Walks `path` for the calling task, from its root or from `start` when it is relative (nullptr:
-/// the working directory). 0 and references on both halves of `result`, or a negative errno. Sleeps.
-/// Linux v6.12 filename_lookup().
-int path_lookup(const path *start, const char *path, unsigned flags, struct path *result);
+/// Walks `name` for the calling task, from its root or its working directory. 0 and references on
+/// both halves of `result`, or a negative errno. Sleeps. Linux v6.12.
+int kern_path(const char *name, unsigned flags, path *result);
 /// Walks `name` from (mnt, dentry), which is its root as well: nothing leads out of it. Linux v6.12.
 int vfs_path_lookup(dentry *dentry, vfsmount *mnt, const char *name, unsigned flags, path *result);
 /// For ->get_link() of a link that leads to a place, not to a name: continues the walk of the
 /// calling task there. Consumes the references of `path`. 0, -ELOOP, -EXDEV. Linux v6.12.
 int nd_jump_link(const path *path);
-/// Walks `path` from `start` without a mount or a task: the root of the file system stands for "/".
-/// Symbolic links are followed except in the last place. Returns the last component, referenced and
-/// positive, or ERR_PTR: -ENOENT, -ENOTDIR, -ELOOP, -ENAMETOOLONG, -ENOMEM or the file system's
-/// error. `length` bytes; a NUL among them gives -EINVAL. Sleeps.
+/// Walks `path` from `start`, component by component, in ref mode only: without tasks, mounts,
+/// permissions, or following symbolic links. A leading '/' means the root of `start`'s file system.
+/// Returns the last component referenced and positive, or ERR_PTR: -ENOENT, -ENOTDIR,
+/// -ENAMETOOLONG, -ENOMEM or the file system's error. `length` bytes; a NUL among them gives
+/// -EINVAL. Sleeps. For who wants the dcache and nothing else.
 dentry *lookup_path(dentry *start, const char *path, size_t length);
 
 // --- Starting and ending a change of one name ---

@@ -1,41 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// From names to dentries.
+// One name in one directory, with references.
 //
-// A component is first looked for in the cache. A miss takes the directory's i_rwsem shared and
-// goes through d_alloc_parallel(): whoever gets a new in-lookup dentry asks the file system,
-// everybody else who wants the name waits for that answer.
-//
-// Reduced: the reference walk only. No RCU walk, mounts, symbolic links or permissions.
-#include "dcsim/vfs/namei.h"
-
+// A name is first looked for in the cache. A miss takes the directory's i_rwsem shared and goes
+// through d_alloc_parallel(): whoever gets a new in-lookup dentry asks the file system, everybody
+// else who wants the name waits for that answer.
 #include <cstring>
 
-#include "dcsim/kernel/bug.h"
-#include "internal.h"
+#include "namei_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
 
-// Linux v6.12 fs/namei.c d_revalidate().
-//
-// >0: the cached entry is good; 0: it is stale; negative errno.
-static int d_revalidate(dentry *dentry, struct dentry *parent, const qstr *name, unsigned flags)
+// Linux v6.14 fs/namei.c d_revalidate().
+int d_revalidate(inode *dir, const qstr *name, dentry *dentry, unsigned flags)
 {
     if (unlikely(READ_ONCE(dentry->d_flags) & DCACHE_OP_REVALIDATE))
-        return dentry->d_op->d_revalidate(d_inode(parent), name, dentry, flags);
+        return dentry->d_op->d_revalidate(dir, name, dentry, flags);
     return 1;
 }
 
 // Linux v6.12 fs/namei.c lookup_dcache().
-//
-// A cached and valid child, referenced; nullptr when the file system must be asked; ERR_PTR.
-static dentry *lookup_dcache(const qstr *name, dentry *dir, unsigned flags)
+dentry *lookup_dcache(const qstr *name, dentry *dir, unsigned flags)
 {
     dentry *dentry = d_lookup(dir, name);
 
     if (dentry) {
-        int error = d_revalidate(dentry, dir, name, flags);
+        int error = d_revalidate(d_inode(dir), name, dentry, flags);
         if (unlikely(error <= 0)) {
             if (!error)
                 d_invalidate(dentry);
@@ -46,7 +37,7 @@ static dentry *lookup_dcache(const qstr *name, dentry *dir, unsigned flags)
     return dentry;
 }
 
-// Linux v6.12 fs/namei.c lookup_one_qstr_excl().
+// Linux v6.16 fs/namei.c lookup_one_qstr_excl().
 dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags)
 {
     dentry *dentry = lookup_dcache(name, base, flags);
@@ -54,7 +45,7 @@ dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags)
     inode *dir = d_inode(base);
 
     if (dentry)
-        return dentry;
+        goto found;
 
     if (unlikely(IS_DEADDIR(dir)))
         return ERR_PTR(-ENOENT);
@@ -69,6 +60,17 @@ dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags)
     if (unlikely(old)) {
         dput(dentry);
         dentry = old;
+    }
+found:
+    if (IS_ERR(dentry))
+        return dentry;
+    if (d_is_negative(dentry) && !(flags & LOOKUP_CREATE)) {
+        dput(dentry);
+        return ERR_PTR(-ENOENT);
+    }
+    if (d_is_positive(dentry) && (flags & LOOKUP_EXCL)) {
+        dput(dentry);
+        return ERR_PTR(-EEXIST);
     }
     return dentry;
 }
@@ -87,7 +89,7 @@ again:
     if (IS_ERR(dentry))
         return dentry;
     if (unlikely(!d_in_lookup(dentry))) {
-        int error = d_revalidate(dentry, dir, name, flags);
+        int error = d_revalidate(inode, name, dentry, flags);
         if (unlikely(error <= 0)) {
             if (!error) {
                 d_invalidate(dentry);
@@ -153,72 +155,6 @@ dentry *lookup_noperm_unlocked(qstr *name, dentry *base)
     if (!ret)
         ret = lookup_slow(name, base, 0);
     return ret;
-}
-
-namespace
-{
-
-/// One step down (or up, for ".."). Consumes the reference on `directory`.
-dentry *walk_one(dentry *directory, const char *name, u32 length)
-{
-    dentry *next;
-
-    if (!d_can_lookup(directory)) {
-        dput(directory);
-        return ERR_PTR(-ENOTDIR);
-    }
-    if (length == 1 && name[0] == '.')
-        return directory;
-    if (length == 2 && name[0] == '.' && name[1] == '.') {
-        next = dget_parent(directory);
-    } else {
-        qstr q = make_qstr(name, length);
-        next = lookup_noperm_unlocked(&q, directory);
-    }
-    dput(directory);
-    if (IS_ERR(next))
-        return next;
-    if (d_is_negative(next)) {
-        dput(next);
-        return ERR_PTR(-ENOENT);
-    }
-    return next;
-}
-
-} // namespace
-
-dentry *lookup_path(dentry *start, const char *path, size_t length)
-{
-    const char *end = path + length;
-    dentry *at;
-
-    if (!length)
-        return ERR_PTR(-ENOENT);
-    if (length >= PATH_MAX_LENGTH)
-        return ERR_PTR(-ENAMETOOLONG);
-    if (memchr(path, 0, length))
-        return ERR_PTR(-EINVAL);
-
-    at = dget(*path == '/' ? start->d_sb->s_root : start);
-    while (path < end) {
-        u32 component;
-
-        if (*path == '/') {
-            path++;
-            continue;
-        }
-        component = hashlen_len(hash_name(at, path, end));
-        at = walk_one(at, path, component);
-        if (IS_ERR(at))
-            return at;
-        path += component;
-    }
-    // "name/" asks for a directory.
-    if (end[-1] == '/' && !d_can_lookup(at)) {
-        dput(at);
-        return ERR_PTR(-ENOTDIR);
-    }
-    return at;
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND
