@@ -6,12 +6,14 @@
 // an ancestor before its descendant; then the objects themselves, directories before others, two
 // non-directories by address. The topology of the tree changes only under s_vfs_rename_mutex.
 //
-// Reduced: no permissions, no security hooks, no notification, no delegations, no quota.
+// Reduced: no security hooks, no notification, no delegations, no quota, no link limits, no
+// append-only, immutable or swap files.
+#include <cstring>
 #include <functional>
 
 #include "dcsim/kernel/bug.h"
-#include "dcsim/vfs/namei.h"
-#include "internal.h"
+#include "dcsim/vfs/attributes.h"
+#include "namei_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -19,13 +21,24 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-// Linux v6.12 fs/namei.c may_delete(), without permissions.
+// Linux v6.12 fs/namei.c may_delete().
+//
+// The order decides which error somebody gets who may not do it for two reasons.
 int may_delete(inode *dir, dentry *victim, bool isdir)
 {
+    inode *inode = d_inode(victim);
+    int error;
+
     if (d_is_negative(victim))
         return -ENOENT;
-    BUG_ON(!d_inode(victim));
+    BUG_ON(!inode);
     BUG_ON(d_inode(READ_ONCE(victim->d_parent)) != dir);
+
+    error = inode_permission(dir, MAY_WRITE | MAY_EXEC);
+    if (error)
+        return error;
+    if (check_sticky(dir, inode))
+        return -EPERM;
     if (isdir) {
         if (!d_is_dir(victim))
             return -ENOTDIR;
@@ -40,21 +53,19 @@ int may_delete(inode *dir, dentry *victim, bool isdir)
     return READ_ONCE(victim->d_flags) & DCACHE_NFSFS_RENAMED ? -EBUSY : 0;
 }
 
-// Linux v6.12 fs/namei.c may_create(), without permissions.
+// Linux v6.12 fs/namei.c may_create().
 int may_create(inode *dir, dentry *child)
 {
     if (d_is_positive(child))
         return -EEXIST;
-    return IS_DEADDIR(dir) ? -ENOENT : 0;
-}
-
-/// Something is mounted here, in the only namespace there is.
-bool is_local_mountpoint(dentry *dentry)
-{
-    return d_mountpoint(dentry);
+    if (IS_DEADDIR(dir))
+        return -ENOENT;
+    return inode_permission(dir, MAY_WRITE | MAY_EXEC);
 }
 
 } // namespace
+
+// --- Making ---
 
 // Linux v6.12 fs/namei.c vfs_create().
 int vfs_create(inode *dir, dentry *dentry, umode_t mode)
@@ -65,20 +76,38 @@ int vfs_create(inode *dir, dentry *dentry, umode_t mode)
         return error;
     if (!dir->i_op->create)
         return -EACCES;
-    return dir->i_op->create(dir, dentry, static_cast<umode_t>((mode & 07777) | S_IFREG_TYPE),
-                             true);
+    mode = vfs_prepare_mode(dir, mode, S_IALLUGO_BITS, S_IFREG_TYPE);
+    return dir->i_op->create(dir, dentry, mode, true);
+}
+
+// Linux v6.12 fs/namei.c vfs_mknod().
+int vfs_mknod(inode *dir, dentry *dentry, umode_t mode, unsigned device)
+{
+    umode_t type = mode & S_IFMT_MASK;
+    bool is_whiteout = type == S_IFCHR_TYPE && device == 0;
+    int error = may_create(dir, dentry);
+
+    if (error)
+        return error;
+    // A device gives access to what is behind it; a whiteout to nothing.
+    if ((type == S_IFCHR_TYPE || type == S_IFBLK_TYPE) && !is_whiteout && !capable(CAP_MKNOD))
+        return -EPERM;
+    if (!dir->i_op->mknod)
+        return -EPERM;
+    return dir->i_op->mknod(dir, dentry, vfs_prepare_mode(dir, mode, mode, mode), device);
 }
 
 // Linux v6.12 fs/namei.c vfs_mkdir().
 int vfs_mkdir(inode *dir, dentry *dentry, umode_t mode)
 {
+    constexpr umode_t ALLOWED = 0777 | S_ISVTX_BIT;
     int error = may_create(dir, dentry);
 
     if (error)
         return error;
     if (!dir->i_op->mkdir)
         return -EPERM;
-    return dir->i_op->mkdir(dir, dentry, mode & 07777);
+    return dir->i_op->mkdir(dir, dentry, vfs_prepare_mode(dir, mode, ALLOWED, 0));
 }
 
 // Linux v6.12 fs/namei.c vfs_symlink().
@@ -112,14 +141,21 @@ int vfs_link(dentry *old_dentry, inode *dir, dentry *new_dentry)
         return -EPERM;
 
     inode_lock(inode);
-    // A file whose last name is gone must not come back.
-    if (READ_ONCE(inode->i_nlink) == 0)
+    // A file whose last name is gone must not come back; one that never had a name may get it.
+    if (READ_ONCE(inode->i_nlink) == 0 && !(READ_ONCE(inode->i_state) & I_LINKABLE))
         error = -ENOENT;
     else
         error = dir->i_op->link(old_dentry, dir, new_dentry);
+    if (!error && (READ_ONCE(inode->i_state) & I_LINKABLE)) {
+        spin_lock(&inode->i_lock);
+        inode->i_state &= ~unsigned{I_LINKABLE};
+        spin_unlock(&inode->i_lock);
+    }
     inode_unlock(inode);
     return error;
 }
+
+// --- Removing ---
 
 // Linux v6.12 fs/namei.c vfs_unlink().
 int vfs_unlink(inode *dir, dentry *dentry)
@@ -225,6 +261,32 @@ dentry *lock_rename(dentry *p1, dentry *p2) __context_unsafe("locks one director
     return lock_two_directories(p1, p2);
 }
 
+// Linux v6.12 fs/namei.c lock_rename_child().
+dentry *lock_rename_child(dentry *child, dentry *p2)
+    __context_unsafe("locks one directory or two, and gives up one that turned out wrong")
+{
+    inode *dir = d_inode(p2);
+
+    if (READ_ONCE(child->d_parent) == p2) {
+        // With luck the mutex is not needed.
+        inode_lock_nested(dir, I_MUTEX_PARENT);
+        // Nothing leaves or enters a locked directory, so this answer lasts.
+        if (likely(READ_ONCE(child->d_parent) == p2))
+            return nullptr;
+        inode_unlock(dir);
+    }
+
+    mutex_lock(&child->d_sb->s_vfs_rename_mutex);
+    // Nothing changes its directory on this file system now.
+    if (likely(READ_ONCE(child->d_parent) != p2))
+        return lock_two_directories(READ_ONCE(child->d_parent), p2);
+
+    // It came to p2 meanwhile. The lock first: without one of the two it could leave again.
+    inode_lock_nested(dir, I_MUTEX_PARENT);
+    mutex_unlock(&child->d_sb->s_vfs_rename_mutex);
+    return nullptr;
+}
+
 // Linux v6.12 fs/namei.c unlock_rename().
 void unlock_rename(dentry *p1, dentry *p2) __context_unsafe("unlocks one directory or two")
 {
@@ -293,6 +355,7 @@ void unlock_for_rename(const rename_locks &locks) __context_unsafe("a set chosen
         inode_unlock(locks.first);
 }
 
+/// The checks of vfs_rename(), in its order.
 int may_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
                unsigned flags)
 {
@@ -309,7 +372,15 @@ int may_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
         error = may_delete(new_dir, new_dentry, d_is_dir(new_dentry));
     if (error)
         return error;
-    return old_dir->i_op->rename ? 0 : -EPERM;
+    if (!old_dir->i_op->rename)
+        return -EPERM;
+
+    // A directory that gets another parent is changed itself: its "..".
+    if (old_dir != new_dir && is_dir)
+        error = inode_permission(d_inode(old_dentry), MAY_WRITE);
+    if (!error && old_dir != new_dir && (flags & RENAME_EXCHANGE_FLAG) && d_is_dir(new_dentry))
+        error = inode_permission(d_inode(new_dentry), MAY_WRITE);
+    return error;
 }
 
 } // namespace
@@ -359,155 +430,31 @@ out:
     return error;
 }
 
-// --- By parent and name ---
+// --- Reading a link ---
 
-namespace
+// Linux v6.12 fs/namei.c vfs_readlink(), readlink_copy().
+// Reduced: no ->readlink(), hence no IOP_DEFAULT_READLINK.
+int vfs_readlink(dentry *dentry, char *buffer, int size)
 {
+    inode *inode = d_inode(dentry);
+    delayed_call done = {};
+    const char *body;
+    size_t length;
 
-/// Looks a name up in a directory that is locked for writing.
-dentry *lookup_locked(dentry *parent, const char *name, size_t length, unsigned flags)
-{
-    qstr q;
-    int error;
-
-    if (length > NAME_MAX_LENGTH)
-        return ERR_PTR(-ENAMETOOLONG);
-    q = make_qstr(name, static_cast<u32>(length));
-    error = lookup_noperm_common(&q, parent);
-    return error ? ERR_PTR(error) : lookup_one_qstr_excl(&q, parent, flags);
-}
-
-/// Locks `parent`, looks the name up, runs `operation(dir, dentry)`, and puts everything back.
-template <typename Operation>
-int with_locked_name(dentry *parent, const char *name, size_t length, unsigned flags,
-                     Operation operation)
-{
-    inode *dir = d_inode(parent);
-    dentry *dentry;
-    int error;
-
-    inode_lock_nested(dir, I_MUTEX_PARENT);
-    dentry = lookup_locked(parent, name, length, flags);
-    if (IS_ERR(dentry)) {
-        error = PTR_ERR(dentry);
-    } else {
-        error = operation(dir, dentry);
-        dput(dentry);
+    if (!d_is_symlink(dentry))
+        return -EINVAL;
+    body = READ_ONCE(inode->i_link);
+    if (!body) {
+        body = inode->i_op->get_link(dentry, inode, &done);
+        if (IS_ERR(body))
+            return PTR_ERR(body);
     }
-    inode_unlock(dir);
-    return error;
-}
-
-} // namespace
-
-int create_at(dentry *parent, const char *name, size_t length, umode_t mode)
-{
-    return with_locked_name(
-        parent, name, length, LOOKUP_CREATE | LOOKUP_EXCL,
-        [mode](inode *dir, dentry *dentry) { return vfs_create(dir, dentry, mode); });
-}
-
-int mkdir_at(dentry *parent, const char *name, size_t length, umode_t mode)
-{
-    return with_locked_name(
-        parent, name, length, LOOKUP_CREATE | LOOKUP_EXCL | LOOKUP_DIRECTORY,
-        [mode](inode *dir, dentry *dentry) { return vfs_mkdir(dir, dentry, mode); });
-}
-
-int unlink_at(dentry *parent, const char *name, size_t length)
-{
-    inode *removed = nullptr;
-    int error = with_locked_name(parent, name, length, 0, [&removed](inode *dir, dentry *dentry) {
-        removed = d_inode(dentry);
-        if (removed)
-            ihold(removed);
-        return vfs_unlink(dir, dentry);
-    });
-
-    // After the directory is unlocked: freeing a file may take long.
-    iput(removed);
-    return error;
-}
-
-int rmdir_at(dentry *parent, const char *name, size_t length)
-{
-    return with_locked_name(parent, name, length, LOOKUP_DIRECTORY, vfs_rmdir);
-}
-
-int link_at(dentry *old_dentry, dentry *parent, const char *name, size_t length)
-{
-    if (old_dentry->d_sb != parent->d_sb)
-        return -EXDEV;
-    return with_locked_name(
-        parent, name, length, LOOKUP_CREATE | LOOKUP_EXCL,
-        [old_dentry](inode *dir, dentry *dentry) { return vfs_link(old_dentry, dir, dentry); });
-}
-
-namespace
-{
-
-/// do_renameat2() between lock_rename() and unlock_rename(), once the source is known.
-int rename_locked(dentry *old_parent, dentry *old_dentry, dentry *new_parent, dentry *new_dentry,
-                  dentry *trap, unsigned flags)
-{
-    if ((flags & RENAME_NOREPLACE_FLAG) && d_is_positive(new_dentry))
-        return -EEXIST;
-    if ((flags & RENAME_EXCHANGE_FLAG) && d_is_negative(new_dentry))
-        return -ENOENT;
-    // A directory must not become its own descendant, nor replace an ancestor of its own.
-    if (old_dentry == trap)
-        return -EINVAL;
-    if (new_dentry == trap)
-        return flags & RENAME_EXCHANGE_FLAG ? -EINVAL : -ENOTEMPTY;
-    return vfs_rename(d_inode(old_parent), old_dentry, d_inode(new_parent), new_dentry, flags);
-}
-
-/// What ->lookup() may assume about the target. Not for an exchange: there the target must be
-/// known.
-unsigned rename_target_flags(unsigned flags)
-{
-    if (flags & RENAME_EXCHANGE_FLAG)
-        return 0;
-    return LOOKUP_CREATE | LOOKUP_RENAME_TARGET |
-           (flags & RENAME_NOREPLACE_FLAG ? unsigned{LOOKUP_EXCL} : 0);
-}
-
-} // namespace
-
-int rename_at(dentry *old_parent, const char *old_name, size_t old_length, dentry *new_parent,
-              const char *new_name, size_t new_length, unsigned flags)
-{
-    dentry *old_dentry, *new_dentry, *trap;
-    int error;
-
-    if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
-        return -EINVAL;
-    if ((flags & RENAME_NOREPLACE_FLAG) && (flags & RENAME_EXCHANGE_FLAG))
-        return -EINVAL;
-    if (old_parent->d_sb != new_parent->d_sb)
-        return -EXDEV;
-
-    trap = lock_rename(new_parent, old_parent);
-    if (IS_ERR(trap))
-        return PTR_ERR(trap);
-    old_dentry = lookup_locked(old_parent, old_name, old_length, 0);
-    error = PTR_ERR(old_dentry);
-    if (IS_ERR(old_dentry))
-        goto unlock;
-    error = -ENOENT;
-    if (d_is_negative(old_dentry))
-        goto put_old;
-    new_dentry = lookup_locked(new_parent, new_name, new_length, rename_target_flags(flags));
-    error = PTR_ERR(new_dentry);
-    if (IS_ERR(new_dentry))
-        goto put_old;
-    error = rename_locked(old_parent, old_dentry, new_parent, new_dentry, trap, flags);
-    dput(new_dentry);
-put_old:
-    dput(old_dentry);
-unlock:
-    unlock_rename(new_parent, old_parent);
-    return error;
+    length = strlen(body);
+    if (length > static_cast<size_t>(size))
+        length = static_cast<size_t>(size);
+    memcpy(buffer, body, length);
+    do_delayed_call(&done);
+    return static_cast<int>(length);
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND

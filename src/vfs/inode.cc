@@ -33,6 +33,7 @@
 #include "dcsim/kernel/rculist.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/kernel/wait_bit.h"
+#include "dcsim/vfs/file.h"
 #include "dcsim/vfs/super.h"
 #include "internal.h"
 
@@ -50,6 +51,8 @@ unsigned i_hash_shift; ///< log2 of the buckets
 /// take the i_lock of what they find. Taken outside s_inode_list_lock and i_lock; not to be held
 /// while allocating or sleeping.
 spinlock_t inode_hash_lock;
+
+once<ino_t> last_ino; ///< what get_next_ino() gave out last
 
 // Linux v6.12 fs/inode.c hash().
 hlist_head *inode_bucket(const super_block *sb, ino_t ino)
@@ -88,6 +91,12 @@ inode *alloc_inode(super_block *sb)
     inode->i_ino = 0;
     inode->i_sb = sb;
     inode->i_op = &empty_iops;
+    inode->i_fop = &no_open_fops;
+    WRITE_ONCE(inode->i_uid, 0);
+    WRITE_ONCE(inode->i_gid, 0);
+    WRITE_ONCE(inode->i_link, nullptr);
+    WRITE_ONCE(inode->i_size, 0);
+    inode->i_rdev = 0;
     WRITE_ONCE(inode->i_nlink, 1);
     atomic_set(&inode->i_count, 1);
     inode->i_private = nullptr;
@@ -105,13 +114,19 @@ inode *alloc_inode(super_block *sb)
 // Linux v6.12 fs/inode.c i_callback().
 void i_callback(rcu_head *head)
 {
-    kmem_cache_free(inode_cache, container_of(head, inode, i_rcu));
+    inode *inode = container_of(head, struct inode, i_rcu);
+
+    if (inode->free_inode)
+        inode->free_inode(inode);
+    kmem_cache_free(inode_cache, inode);
 }
 
 // Linux v6.12 fs/inode.c destroy_inode().
 void destroy_inode(inode *inode)
 {
     vfs_count(NR_INODES, -1);
+    // Noted now: the super block may not live as long.
+    inode->free_inode = inode->i_sb->s_op->free_inode;
     // Lookups in the hash may be standing on it.
     call_rcu(&inode->i_rcu, i_callback);
 }
@@ -452,9 +467,63 @@ void set_nlink(inode *inode, unsigned links)
 // Linux v6.12 fs/inode.c inc_nlink().
 void inc_nlink(inode *inode)
 {
-    // What has lost its last name does not get another one.
-    WARN_ON(READ_ONCE(inode->i_nlink) == 0);
+    // What has lost its last name does not get another one; what never had one may.
+    if (unlikely(READ_ONCE(inode->i_nlink) == 0))
+        WARN_ON(!(READ_ONCE(inode->i_state) & I_LINKABLE));
     ++inode->i_nlink;
+}
+
+// --- Inodes without a file system's own knowledge ---
+
+// Linux v6.12 fs/inode.c get_next_ino(). Reduced: one counter for all processors.
+ino_t get_next_ino()
+{
+    return add_return(&last_ino, ino_t{1});
+}
+
+namespace
+{
+
+// Linux v6.12 fs/inode.c no_open().
+int no_open(inode *, file *)
+{
+    return -ENXIO;
+}
+
+// Linux v6.12 fs/pipe.c fifo_open(). Reduced: no pipe behind it, so nobody to wait for.
+int fifo_open(inode *, file *file)
+{
+    constexpr unsigned WRITE_AT_ONCE = OPEN_WRONLY | OPEN_NONBLOCK;
+
+    return (file->f_flags & (OPEN_ACCMODE | OPEN_NONBLOCK)) == WRITE_AT_ONCE ? -ENXIO : 0;
+}
+
+constexpr file_operations device_fops = {};
+constexpr file_operations pipefifo_fops = {.open = fifo_open};
+
+} // namespace
+
+const file_operations no_open_fops = {.open = no_open};
+
+// Linux v6.12 fs/inode.c init_special_inode(). Reduced: every device exists and opens.
+void init_special_inode(inode *inode, umode_t mode, unsigned device)
+{
+    WRITE_ONCE(inode->i_mode, mode);
+    switch (mode & S_IFMT_MASK) {
+    case S_IFCHR_TYPE:
+    case S_IFBLK_TYPE:
+        inode->i_fop = &device_fops;
+        inode->i_rdev = device;
+        break;
+    case S_IFIFO_TYPE:
+        inode->i_fop = &pipefifo_fops;
+        break;
+    case S_IFSOCK_TYPE:
+        break;
+    default:
+        WARN_ON(true);
+        break;
+    }
 }
 
 // --- Start and end of the VFS ---
@@ -463,6 +532,7 @@ void inc_nlink(inode *inode)
 int inode_init(const vfs_config &config)
 {
     spin_lock_init(&inode_hash_lock, "inode_hash_lock");
+    WRITE_ONCE(last_ino, 0);
     inode_cache = kmem_cache_create("inode_cache", sizeof(inode), alignof(inode));
     if (!inode_cache)
         return -ENOMEM;

@@ -10,7 +10,10 @@
 //   namei_mounts.cc    crossing mounts, down and up
 //   namei_open.cc      the last component of an open
 //   permission.cc      who may do what
-//   directory_operations.cc   changes
+//   attributes.cc      reading, changing, choosing modes and owners
+//   directory_operations.cc   changes of directories, locks held
+//   directory_names.cc        the same by parent and name: start_creating() and its family
+//   directory_paths.cc        the same by path: the system calls
 #pragma once
 
 #include "dcsim/kernel/bug.h"
@@ -159,8 +162,6 @@ void put_link(nameidata *nd);
 /// 0 or a negative errno; nd->root is set.
 int set_root(nameidata *nd);
 int nd_jump_root(nameidata *nd);
-/// May the link be made a source of link(2)? 0 or -EPERM.
-int may_linkat(const path *link);
 
 // --- namei_mounts.cc ---
 
@@ -190,14 +191,18 @@ file *do_filp_open(int dfd, const filename *name, const open_flags *how);
 
 /// Does the sticky bit of `dir` keep the calling task from removing names of `inode`?
 bool check_sticky(const inode *dir, const inode *inode);
+/// May the calling task give what `link` leads to another name? 0 or -EPERM.
+int may_linkat(const path *link);
 
-// --- directory_operations.cc ---
+// --- attributes.cc ---
 
 /// The mode of a new object in `dir`: umask and the rules of set-group-id directories applied,
 /// reduced to `mask_perms`, with the file type of `type`.
 umode_t vfs_prepare_mode(const inode *dir, umode_t mode, umode_t mask_perms, umode_t type);
 
-/// The last component of a path that is to be made, with its parent locked (end_creating_path()).
+// --- directory_paths.cc ---
+
+/// The last component of a path that is to be made, with its parent locked (done_path_create()).
 /// Referenced and negative, or ERR_PTR with nothing held. Linux v6.12 filename_create().
 dentry *filename_create(int dfd, const filename *name, path *path, unsigned lookup_flags);
 /// Linux v6.12 done_path_create().

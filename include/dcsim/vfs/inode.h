@@ -50,7 +50,7 @@ enum inode_flags : unsigned {
 
 /// i_opflags: what d_flags_for_inode() found out about i_op once and for all.
 enum inode_opflags : unsigned {
-    IOP_FASTPERM = 1u << 0, ///< no ->permission(): generic_permission() without asking
+    IOP_FASTPERM = 1u << 0, ///< no ->permission(); noted by the first walk in ref mode
     IOP_LOOKUP = 1u << 1,
     IOP_NOFOLLOW = 1u << 2,
 };
@@ -60,7 +60,7 @@ enum inode_state : unsigned {
     I_NEW = 1u << 0,       ///< being filled in by the one who made it; others wait
     I_FREEING = 1u << 5,   ///< the last reference is gone
     I_CLEAR = 1u << 6,     ///< and the file system is done with it
-    I_LINKABLE = 1u << 10, ///< nameless (O_TMPFILE) but may be given a name by link(2)
+    I_LINKABLE = 1u << 10, ///< O_TMPFILE: may get a first name though it has no link
     I_CREATING = 1u << 15, ///< being created on disk: not to be had, not to be waited for
     I_DONTCACHE = 1u << 16,
 };
@@ -89,8 +89,11 @@ struct inode {
     once<const char *> i_link;
 
     ino_t i_ino; ///< constant
-    const file_operations *i_fop;
-    once<int64_t> i_size;
+    union {
+        const file_operations *i_fop;     ///< of files opened on it; never null
+        void (*free_inode)(inode *inode); ///< once it is being freed: super_operations' own
+    };
+    once<int64_t> i_size;   ///< written with i_rwsem held for writing
     unsigned i_rdev;        ///< of a device file, constant after I_NEW
     once<unsigned> i_nlink; ///< written with i_rwsem held for writing
     atomic_t i_count;
@@ -149,6 +152,14 @@ inode *iget_locked(super_block *sb, ino_t ino);
 inode *ilookup(super_block *sb, ino_t ino);
 /// A new inode that is not in the hash, referenced, without I_NEW. nullptr without memory.
 inode *new_inode(super_block *sb);
+/// A number for an inode of a file system that has none of its own: 1, 2, … since vfs_init().
+ino_t get_next_ino();
+/// Mode, device number and i_fop of an inode that is no regular file, directory or link. What is
+/// behind devices is not modelled: they open, and so do FIFOs, which never wait. Sockets do not
+/// (-ENXIO), nor does a FIFO for writing without waiting.
+void init_special_inode(inode *inode, umode_t mode, unsigned device);
+/// What files of an inode do whose file system says nothing: opening one gives -ENXIO.
+extern const file_operations no_open_fops;
 /// The new inode is complete: wakes who waits for it.
 void unlock_new_inode(inode *inode);
 /// The new inode could not be filled in: waiters get a fresh try. Consumes the reference.
@@ -160,9 +171,9 @@ inode *igrab(inode *inode);
 /// Drops a reference; nullptr is fine. The last one frees the inode. Sleeps.
 void iput(inode *inode);
 
-/// May the calling task do what `mask` (MAY_*) says with the inode? 0, -EACCES, -EROFS, what
-/// ->permission() says, or -ECHILD under MAY_NOT_BLOCK. With MAY_NOT_BLOCK it neither sleeps nor
-/// takes locks: RCU is enough. Linux v6.12 fs/namei.c.
+/// May the calling task do what `mask` (MAY_*) says with the inode? 0, -EACCES, what ->permission()
+/// says, or -ECHILD under MAY_NOT_BLOCK. With MAY_NOT_BLOCK it neither sleeps nor takes locks nor
+/// stores anything: RCU is enough. Linux v6.12 fs/namei.c.
 int inode_permission(inode *inode, unsigned mask);
 /// The check by mode bits, owner, groups and capabilities; 0 or -EACCES. Linux v6.12 fs/namei.c.
 int generic_permission(inode *inode, unsigned mask);

@@ -127,9 +127,32 @@ void end_creating(dentry *child);
 dentry *end_creating_keep(dentry *child);
 void end_removing(dentry *child);
 
+/// A rename between its start and its end.
+struct renamedata {
+    dentry *old_parent; ///< where it is; a reference is held while started
+    dentry *old_dentry; ///< what moves, found and referenced by the start
+    dentry *new_parent; ///< where it goes
+    dentry *new_dentry; ///< what it replaces or is exchanged with, maybe negative; likewise
+    unsigned flags;     ///< RENAME_*
+};
+/// Locks both parents and finds both names, for vfs_rename(). Given are the parents, the names, the
+/// RENAME_* flags. 0, or with nothing held: -EACCES for a bad name or a parent that the calling task
+/// may not search, -EXDEV without a common ancestor, -EINVAL or -ENOTEMPTY when a directory would
+/// become its own ancestor, and the errors of lookup_one_qstr_excl().
+int start_renaming(renamedata *rd, unsigned lookup_flags, qstr *old_last, qstr *new_last);
+/// The same for a dentry that the caller has found before. -EINVAL when it was unhashed, or is not
+/// in old_parent; with old_parent nullptr any parent is right and is filled in.
+int start_renaming_dentry(renamedata *rd, unsigned lookup_flags, dentry *old_dentry,
+                          qstr *new_last);
+/// The same for two dentries. -EINVAL when one of them is not where it should be.
+int start_renaming_two_dentries(renamedata *rd, dentry *old_dentry, dentry *new_dentry);
+void end_renaming(renamedata *rd);
+
 // --- Changes. All return 0 or a negative errno and leave every reference with its owner. ---
 
-/// Creates a regular file at a negative dentry. `dir` locked for writing.
+/// Creates a regular file at a negative dentry. `dir` locked for writing. Like all that follow it
+/// needs permission to write and search `dir` (-EACCES), and what is removed in a sticky directory
+/// must be the task's (-EPERM).
 int vfs_create(inode *dir, dentry *dentry, umode_t mode);
 /// Creates a file of any type but directory and link. `dir` locked for writing.
 int vfs_mknod(inode *dir, dentry *dentry, umode_t mode, unsigned device);

@@ -115,6 +115,9 @@ struct super_operations {
     /// The last reference is gone. The inode is still hashed, so whoever wants the same number
     /// waits until this is over. May sleep.
     void (*evict_inode)(inode *inode);
+    /// A grace period after that: frees what RCU walkers may have been looking at, such as i_link.
+    /// The inode's own memory goes after it. Must not sleep; the super block may be gone.
+    void (*free_inode)(inode *inode);
     /// Every dentry and inode is gone; frees s_fs_info.
     void (*put_super)(super_block *sb);
 };
