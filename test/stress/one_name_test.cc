@@ -17,6 +17,7 @@
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
 
@@ -29,8 +30,7 @@ constexpr int threads = 3;
 
 std::chrono::steady_clock::time_point end_of_test()
 {
-    const char *text = getenv("DCSIM_STRESS_SECONDS");
-    auto seconds = std::chrono::duration<double>(text ? strtod(text, nullptr) : 2);
+    const std::chrono::duration<double> seconds(stress_seconds());
 
     return std::chrono::steady_clock::now() +
            std::chrono::duration_cast<std::chrono::nanoseconds>(seconds);

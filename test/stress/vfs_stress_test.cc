@@ -22,6 +22,7 @@
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
 
@@ -33,30 +34,6 @@ namespace
 constexpr int shared_directories = 4;
 constexpr int moving_directories = 4;
 constexpr int names_per_thread = 12;
-
-double seconds_to_run()
-{
-    const char *text = getenv("DCSIM_STRESS_SECONDS");
-    return text ? strtod(text, nullptr) : 2;
-}
-
-class random_numbers
-{
-  public:
-    explicit random_numbers(uint64_t seed) : state_(seed) {}
-
-    /// Uniform below `bound` (splitmix64).
-    unsigned below(unsigned bound)
-    {
-        uint64_t z = (state_ += 0x9e3779b97f4a7c15ull);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-        return static_cast<unsigned>((z ^ (z >> 31)) % bound);
-    }
-
-  private:
-    uint64_t state_;
-};
 
 /// A reference that a test holds for the length of a block.
 class held_dentry
@@ -140,9 +117,9 @@ class VfsStress : public testing::Test
     void run_until_time_is_up(int threads, Body body)
     {
         auto end =
-            std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds_to_run());
+            std::chrono::steady_clock::now() + std::chrono::duration<double>(stress_seconds());
         run_together(threads, [&](int thread) {
-            random_numbers random(static_cast<uint64_t>(thread) + 1);
+            stress_random random(static_cast<uint64_t>(thread) + 1);
             while (std::chrono::steady_clock::now() < end)
                 for (int i = 0; i < 16; i++)
                     body(random, thread);
@@ -166,7 +143,7 @@ class owned_names
         }
     }
 
-    void create(random_numbers &random)
+    void create(stress_random &random)
     {
         entry &e = pick(random);
         int directory = static_cast<int>(random.below(shared_directories));
@@ -186,7 +163,7 @@ class owned_names
         }
     }
 
-    void unlink(random_numbers &random)
+    void unlink(stress_random &random)
     {
         entry &e = pick(random);
 
@@ -199,7 +176,7 @@ class owned_names
         check(e);
     }
 
-    void rename(random_numbers &random)
+    void rename(stress_random &random)
     {
         entry &e = pick(random);
         int directory = static_cast<int>(random.below(shared_directories));
@@ -216,7 +193,7 @@ class owned_names
     }
 
     /// Two of this thread's names change places.
-    void exchange(random_numbers &random)
+    void exchange(stress_random &random)
     {
         entry &a = pick(random);
         entry &b = pick(random);
@@ -233,13 +210,13 @@ class owned_names
         check(b);
     }
 
-    void look_up(random_numbers &random)
+    void look_up(stress_random &random)
     {
         check(pick(random));
     }
 
     /// What another thread may do with these names at any time: look, and believe nothing.
-    void read_by_a_stranger(random_numbers &random) const
+    void read_by_a_stranger(stress_random &random) const
     {
         const entry &e = names_[random.below(names_per_thread)];
         held_dentry found(find(e, static_cast<int>(random.below(shared_directories))));
@@ -271,7 +248,7 @@ class owned_names
         ino_t ino = 0;
     };
 
-    entry &pick(random_numbers &random)
+    entry &pick(stress_random &random)
     {
         return names_[random.below(names_per_thread)];
     }
@@ -318,39 +295,39 @@ class disturbance
   public:
     explicit disturbance(super_block *sb) : sb_(sb) {}
 
-    void drop_something(random_numbers &random) const
+    void drop_something(stress_random &random) const
     {
         held_dentry found(some_directory(random));
         if (!found.error())
             d_drop(found.get());
     }
 
-    void invalidate_something(random_numbers &random) const
+    void invalidate_something(stress_random &random) const
     {
         held_dentry found(some_directory(random));
         if (!found.error())
             d_invalidate(found.get());
     }
 
-    void shrink_something(random_numbers &random) const
+    void shrink_something(stress_random &random) const
     {
         held_dentry found(some_directory(random));
         if (!found.error())
             shrink_dcache_parent(found.get());
     }
 
-    void prune(random_numbers &random) const
+    void prune(stress_random &random) const
     {
         shrink_control sc = {random.below(64) + 1};
         prune_dcache_sb(sb_, &sc);
     }
 
-    void shrink_all(random_numbers &) const
+    void shrink_all(stress_random &) const
     {
         shrink_dcache_sb(sb_);
     }
 
-    void prune_aliases(random_numbers &random) const
+    void prune_aliases(stress_random &random) const
     {
         held_dentry found(some_directory(random));
         if (!found.error())
@@ -358,7 +335,7 @@ class disturbance
     }
 
     /// Moves a whole directory below another shared one; two threads may pick the same.
-    void move_directory(random_numbers &random) const
+    void move_directory(stress_random &random) const
     {
         std::string name = "moving" + std::to_string(random.below(moving_directories));
         held_dentry from(some_directory(random));
@@ -372,7 +349,7 @@ class disturbance
     }
 
     /// Directories that come and go, below whatever is there.
-    void make_or_remove_directory(random_numbers &random) const
+    void make_or_remove_directory(stress_random &random) const
     {
         std::string name = "temporary" + std::to_string(random.below(3));
         held_dentry parent(some_directory(random));
@@ -384,7 +361,7 @@ class disturbance
             << error;
     }
 
-    void read_names(random_numbers &random) const
+    void read_names(stress_random &random) const
     {
         held_dentry found(some_directory(random));
         if (found.error())
@@ -401,7 +378,7 @@ class disturbance
 
   private:
     /// A shared directory, or a moving one wherever it is at the moment.
-    dentry *some_directory(random_numbers &random) const
+    dentry *some_directory(stress_random &random) const
     {
         std::string path = "shared" + std::to_string(random.below(shared_directories));
         if (random.below(2))
@@ -422,7 +399,7 @@ TEST_F(VfsStress, ANameStaysWhereItsOwnerPutIt)
     for (int i = 0; i < threads; i++)
         owned.emplace_back(sb_, i);
     disturbance disturb(sb_);
-    run_until_time_is_up(threads, [&](random_numbers &random, int thread) {
+    run_until_time_is_up(threads, [&](stress_random &random, int thread) {
         owned_names &mine = owned[static_cast<size_t>(thread)];
         switch (random.below(20)) {
         case 0:
@@ -475,7 +452,7 @@ TEST_F(VfsStress, WaitersOfOneLookupAllGetItsAnswer)
     mount(options);
     disturbance disturb(sb_);
 
-    run_until_time_is_up(6, [&](random_numbers &random, int) {
+    run_until_time_is_up(6, [&](stress_random &random, int) {
         std::string path = directory_name(static_cast<int>(random.below(shared_directories)));
         held_dentry found(find(path));
         ASSERT_EQ(found.error(), 0);
@@ -500,7 +477,7 @@ TEST_F(VfsStress, ShrinkersOfOneSubtreeDoNotFreeTwice)
     mount({});
     disturbance disturb(sb_);
 
-    run_until_time_is_up(4, [&](random_numbers &random, int thread) {
+    run_until_time_is_up(4, [&](stress_random &random, int thread) {
         held_dentry parent(find(directory_name(0)));
         if (thread % 2 == 0) {
             for (int i = 0; i < 20; i++) {
