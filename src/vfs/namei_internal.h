@@ -82,6 +82,12 @@ struct nameidata {
     umode_t dir_mode;
 };
 
+/// The calling thread's innermost walk, or nullptr.
+inline nameidata *current_nameidata()
+{
+    return static_cast<nameidata *>(task_private(TASK_PRIVATE_NAMEIDATA));
+}
+
 /// Says to the lock analysis, and checks, that the walk is in RCU mode.
 inline void assert_rcu_mode(const nameidata *nd) __assumes_held_shared(rcu)
 {

@@ -29,8 +29,7 @@ int getname_flags(const char *name, unsigned flags, filename *result)
 // Linux v6.12 fs/namei.c set_nameidata().
 void set_nameidata(nameidata *nd, int dfd, const filename *name, const path *root)
 {
-    vfs_task *task = current_vfs_task();
-    nameidata *outer = task->nameidata;
+    nameidata *outer = current_nameidata();
 
     nd->stack = nd->internal;
     nd->depth = 0;
@@ -44,17 +43,16 @@ void set_nameidata(nameidata *nd, int dfd, const filename *name, const path *roo
         nd->state = ND_ROOT_PRESET;
         nd->root = *root;
     }
-    task->nameidata = nd;
+    task_private(TASK_PRIVATE_NAMEIDATA) = nd;
 }
 
 // Linux v6.12 fs/namei.c restore_nameidata().
 void restore_nameidata()
 {
-    vfs_task *task = current_vfs_task();
-    nameidata *now = task->nameidata;
+    nameidata *now = current_nameidata();
     nameidata *outer = now->saved;
 
-    task->nameidata = outer;
+    task_private(TASK_PRIVATE_NAMEIDATA) = outer;
     // A ->get_link() that walks itself uses up the same 40 links.
     if (outer)
         outer->total_link_count = now->total_link_count;

@@ -69,7 +69,7 @@ int nd_jump_root(nameidata *nd)
 // Linux v6.12 fs/namei.c nd_jump_link().
 int nd_jump_link(const path *path)
 {
-    nameidata *nd = current_vfs_task()->nameidata;
+    nameidata *nd = current_nameidata();
     int error = -ELOOP;
 
     if (unlikely(nd->flags & LOOKUP_NO_MAGICLINKS))

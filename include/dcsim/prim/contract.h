@@ -57,7 +57,7 @@
 // tasks                      set_current_state(); test; schedule(); set_running(): a wake-up
 //                            between the first and the third is never lost. wake_up_process() is a
 //                            full barrier. Tasks exist until nobody can wake them.
-//   task_private()           one pointer of the calling task's own, for the code above; nullptr when
+//   task_private(slot)       two pointers of the calling task's own, for the code above; nullptr when
 //                            the task begins. No schedule point.
 //   need_resched()           true when a long walk should come back later. Native: never. Model: a
 //                            choice of the search, as often as the program allows.
@@ -161,7 +161,7 @@ static_assert(requires(task_struct * task, rcu_head *head, rcu_callback_t callba
         need_resched()
         } -> std::same_as<bool>;
     {
-        task_private()
+        task_private(0)
         } -> std::same_as<void *&>;
     set_current_state(TASK_UNINTERRUPTIBLE);
     set_running();

@@ -5,8 +5,8 @@
 // have a task_struct of their own, for sleeping; this one belongs to the VFS.
 //
 // A thread (or fiber) acts for a vfs_task while a task_scope is in force; the functions of
-// syscalls.h open one themselves. Outside of any it acts for init_task. One vfs_task acts in one
-// thread at a time; two that share an fs_struct or a files_struct may act at once.
+// syscalls.h open one themselves. Outside of any it acts for init_task. Several threads may act for
+// one vfs_task at once, as the threads of one process do.
 #pragma once
 
 #include "dcsim/vfs/cred.h"
@@ -16,13 +16,10 @@
 namespace dcsim::inline DCSIM_BACKEND
 {
 
-struct nameidata;
-
 struct vfs_task {
-    fs_struct *fs;               ///< holds a reference
-    files_struct *files;         ///< holds a reference
-    const struct cred *cred;     ///< not owned
-    struct nameidata *nameidata; ///< the innermost path walk in progress
+    fs_struct *fs;           ///< holds a reference
+    files_struct *files;     ///< holds a reference
+    const struct cred *cred; ///< not owned
 };
 
 /// The task that everybody is who is nobody else: init_fs, init_files, init_cred. Without a root
@@ -42,6 +39,12 @@ vfs_task *vfs_task_create(const vfs_task *like, unsigned flags);
 /// Gives everything back: open files are closed with their last user. Linux v6.12 exit_fs(),
 /// exit_files(). Sleeps.
 void vfs_task_exit(vfs_task *task);
+
+/// What task_private() of the primitives holds.
+enum task_private_slot : unsigned {
+    TASK_PRIVATE_VFS_TASK,  ///< whom the thread acts for; nullptr: init_task
+    TASK_PRIVATE_NAMEIDATA, ///< its innermost path walk, as current->nameidata
+};
 
 /// Whom the calling thread acts for. Never nullptr.
 vfs_task *current_vfs_task();

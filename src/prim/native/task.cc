@@ -13,7 +13,7 @@
 namespace dcsim::inline DCSIM_BACKEND
 {
 
-constinit thread_local task_struct current_task = {once<uint32_t>(TASK_RUNNING), nullptr};
+constinit thread_local task_struct current_task = {once<uint32_t>(TASK_RUNNING), {}};
 
 void might_sleep()
 {

@@ -103,6 +103,8 @@ struct held_lock {
 /// The port's view of a task: prim/model/task.h.
 struct task_struct;
 
+inline constexpr unsigned task_private_slots = 2;
+
 /// All that is known about a task. Lives in the arena.
 struct task_control {
     uint32_t state; ///< a task_state; the port's task_struct
@@ -117,7 +119,7 @@ struct task_control {
     const void *guard_context;
     void *context; ///< where the fiber was left
     const char *name;
-    void *private_data; ///< task_private()
+    void *private_data[task_private_slots]; ///< task_private()
 
     int atomic_depth;       ///< RCU read-side sections plus spinlocks and bit locks held
     uint32_t held_locks;    ///< of `held`

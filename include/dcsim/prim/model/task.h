@@ -19,10 +19,10 @@ inline task_struct *get_current()
     return reinterpret_cast<task_struct *>(&current_task().state);
 }
 
-/// One pointer that belongs to the calling task, for the code above; nullptr at first.
-inline void *&task_private()
+/// A pointer that belongs to the calling task, for the code above; nullptr at first.
+inline void *&task_private(unsigned slot)
 {
-    return current_task().private_data;
+    return current_task().private_data[slot];
 }
 
 inline void set_current_state(task_state state)

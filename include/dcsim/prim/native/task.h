@@ -12,9 +12,11 @@ namespace dcsim::inline DCSIM_BACKEND
 
 enum task_state : uint32_t { TASK_RUNNING = 0, TASK_UNINTERRUPTIBLE = 2 };
 
+inline constexpr unsigned task_private_slots = 2;
+
 struct task_struct {
     once<uint32_t> state;
-    void *private_data; ///< task_private()
+    void *private_data[task_private_slots]; ///< task_private()
 };
 
 extern constinit thread_local task_struct current_task;
@@ -24,10 +26,10 @@ inline task_struct *get_current()
     return &current_task;
 }
 
-/// One pointer that belongs to the calling task, for the code above; nullptr at first.
-inline void *&task_private()
+/// A pointer that belongs to the calling task, for the code above; nullptr at first.
+inline void *&task_private(unsigned slot)
 {
-    return current_task.private_data;
+    return current_task.private_data[slot];
 }
 
 /// Declares the intention to sleep, with a full barrier: a condition read after it and a wake-up
