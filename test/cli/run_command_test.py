@@ -36,6 +36,7 @@ KEYS = {
     "run": ["seconds", "interrupted"],
     "operations": KINDS,
     "lookups": ["fs_lookups", "waits"],
+    "walks": ["rcu_walks", "rcu_unlazy", "rcu_restarts"],
     "retries": ["seq", "rename_lock", "dir_seq", "dying", "mismatch", "walk_restarts"],
     "dentries": ["cached_at_start", "cached_at_end", "unused", "negative", "allocated", "freed",
                  "reclaimed", "bytes_per_dentry"],

@@ -70,16 +70,17 @@ int operations::perform(operation_kind kind)
 
 int operations::find(std::string_view path, dentry_ref &found)
 {
-    // An empty path is an error to a path walk; here it means the root.
-    if (path.empty()) {
-        found = dentry_ref(tree_.sb->s_root);
-        return 0;
-    }
-    dentry *result = lookup_path(tree_.sb->s_root, path.data(), path.size());
+    dcsim::path result;
 
-    if (IS_ERR(result))
-        return PTR_ERR(result);
-    found = adopt_dentry(result);
+    // The walk wants a NUL at the end. An empty path stays where it is: at the root.
+    path_.assign(path);
+    const int error =
+        vfs_path_lookup(tree_.sb->s_root, tree_.mnt, path_.c_str(), LOOKUP_EMPTY, &result);
+
+    if (error)
+        return error;
+    mntput(result.mnt);
+    found = adopt_dentry(result.dentry);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "dcsim/refs.h"
+#include "dcsim/vfs/mount.h"
 #include "dcsim/vfs/super.h"
 #include "mix.h"
 #include "name_catalogue.h"
@@ -24,6 +25,7 @@ namespace dcsim::cli
 /// What the threads share.
 struct shared_tree {
     super_block *sb;
+    vfsmount *mnt; ///< what the threads see it through
     const name_catalogue &names;
     uint64_t seed;
     /// May an operation drop everything unused at once? Not when the run is about a large cache.
@@ -42,7 +44,7 @@ class operations
     int perform(operation_kind kind);
     /// Moves back what this thread has moved away. 0, or an errno: then a name is lost.
     int restore();
-    /// Looks a path up once. As lookup_path(), without the dentry.
+    /// Looks a path up once. 0 or a negative errno.
     int look_up(std::string_view path);
 
   private:
@@ -72,6 +74,7 @@ class operations
     random_stream random_;
     std::string away_name_;
     std::string absent_path_;
+    std::string path_; ///< of the walk in progress
     moved_name moved_;
 };
 

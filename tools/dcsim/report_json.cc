@@ -96,6 +96,9 @@ json counters_json(const run_result &result)
 
     value["lookups"] = {{"fs_lookups", result.during_run(FS_LOOKUPS)},
                         {"waits", result.during_run(LOOKUP_WAITS)}};
+    value["walks"] = {{"rcu_walks", result.during_run(RCU_WALKS)},
+                      {"rcu_unlazy", result.during_run(RCU_UNLAZY)},
+                      {"rcu_restarts", result.during_run(RCU_RESTARTS)}};
     value["retries"] = {{"seq", result.during_run(RETRY_SEQ)},
                         {"rename_lock", result.during_run(RETRY_RENAME_LOCK)},
                         {"dir_seq", result.during_run(RETRY_DIR_SEQ)},

@@ -143,6 +143,11 @@ void add_counters(table_text &table, const run_result &result)
     table.quantity("->lookup() calls", during(FS_LOOKUPS), "the file system was asked");
     table.quantity("waits", during(LOOKUP_WAITS), "for another thread's ->lookup()");
 
+    table.heading("path walks during the run");
+    table.quantity("in RCU mode", during(RCU_WALKS), "to the end: no lock, no reference");
+    table.quantity("left RCU mode", during(RCU_UNLAZY), "went on with references");
+    table.quantity("began again", during(RCU_RESTARTS), "with references: something had changed");
+
     table.heading("retries during the run, by cause");
     table.quantity("seq", during(RETRY_SEQ), "the entry was renamed or dropped meanwhile");
     table.quantity("rename_lock", during(RETRY_RENAME_LOCK), "a rename made a miss doubtful");

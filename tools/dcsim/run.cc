@@ -171,6 +171,7 @@ run_result perform_run(const run_options &options)
     result.bytes_per_dentry = dentry_bytes();
 
     shared_tree tree = {.sb = simulation.sb(),
+                        .mnt = simulation.mnt(),
                         .names = names,
                         .seed = options.workload.seed,
                         .whole_cache_shrinks =

@@ -51,11 +51,15 @@ simulation::simulation(const run_options &options) : warnings_before_(warning_co
     memfs.before_lookup = lookup_delay::before_lookup;
     memfs.before_lookup_argument = &delay_;
     super_block *sb = memfs_mount(memfs, "run");
-    if (IS_ERR(sb)) {
+    mount *mount = IS_ERR(sb) ? nullptr : vfs_create_mount(sb);
+    if (!mount) {
+        if (!IS_ERR(sb))
+            memfs_unmount(sb);
         vfs_exit();
         throw std::bad_alloc();
     }
     sb_ = sb;
+    mnt_ = &mount->mnt;
 }
 
 simulation::~simulation()
@@ -70,6 +74,7 @@ std::vector<std::string> simulation::shut_down()
 {
     std::vector<std::string> problems;
 
+    mntput(mnt_);
     complain(problems, memfs_unmount(sb_), "dentries and inodes were still in use at umount");
     sb_ = nullptr;
     const vfs_leaks leaks = vfs_exit();

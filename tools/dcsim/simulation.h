@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dcsim/mockfs/memfs.h"
+#include "dcsim/vfs/mount.h"
 #include "lookup_delay.h"
 #include "run_options.h"
 
@@ -28,6 +29,11 @@ class simulation
     {
         return sb_;
     }
+    /// The one mount of it.
+    vfsmount *mnt() const
+    {
+        return mnt_;
+    }
     lookup_delay &delay()
     {
         return delay_;
@@ -40,6 +46,7 @@ class simulation
   private:
     lookup_delay delay_;
     super_block *sb_ = nullptr;
+    vfsmount *mnt_ = nullptr; ///< holds a reference
     long warnings_before_;
 };
 
