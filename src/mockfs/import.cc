@@ -159,6 +159,7 @@ class importer
             return std::move(result_);
         }
         top.node = memfs_root_node(sb_);
+        set_attributes(top.node, top.status);
         result_.directories++;
         levels_.push_back(std::move(top));
         while (!levels_.empty() && result_.error.empty() && !limit_reached()) {
@@ -198,19 +199,19 @@ class importer
         else if (S_ISDIR(status.st_mode))
             import_directory(parent, name);
         else if (S_ISLNK(status.st_mode))
-            import_symlink(parent, name, status.st_mode);
-        else if (add(parent, name, status.st_mode, nullptr))
+            import_symlink(parent, name, status);
+        else if (add(parent, name, status, nullptr))
             ++(S_ISREG(status.st_mode) ? result_.files : result_.others);
     }
 
-    void import_symlink(const level &parent, const std::string &name, mode_t mode)
+    void import_symlink(const level &parent, const std::string &name, const struct stat &status)
     {
         std::string body;
         int error = read_link(dirfd(parent.handle.get()), name.c_str(), &body);
 
         if (error)
             skip(error);
-        else if (add(parent, name, mode, body.c_str()))
+        else if (add(parent, name, status, body.c_str()))
             result_.symlinks++;
     }
 
@@ -230,7 +231,7 @@ class importer
             skip(error);
             return;
         }
-        fresh.node = add(parent, name, fresh.status.st_mode, nullptr);
+        fresh.node = add(parent, name, fresh.status, nullptr);
         if (!fresh.node)
             return;
         result_.directories++;
@@ -247,9 +248,10 @@ class importer
     }
 
     /// Adds the entry at path_ to the disk. nullptr when that failed, which is then accounted for.
-    memfs_node *add(const level &parent, const std::string &name, mode_t mode, const char *body)
+    memfs_node *add(const level &parent, const std::string &name, const struct stat &status,
+                    const char *body)
     {
-        const umode_t memfs_mode = static_cast<umode_t>(mode & (S_IFMT | 07777));
+        const umode_t memfs_mode = static_cast<umode_t>(status.st_mode & (S_IFMT | 07777));
         memfs_node *node =
             memfs_add_node(sb_, parent.node, name.data(), name.size(), memfs_mode, body);
 
@@ -260,10 +262,18 @@ class importer
                 skip_because(error_text(-PTR_ERR(node)));
             return nullptr;
         }
+        set_attributes(node, status);
+        memfs_set_device(node, static_cast<unsigned>(status.st_rdev));
         imported_++;
         if (options_.on_entry)
             options_.on_entry(path_, memfs_mode);
         return node;
+    }
+
+    void set_attributes(memfs_node *node, const struct stat &status)
+    {
+        memfs_set_attributes(sb_, node, static_cast<umode_t>(status.st_mode & 07777), status.st_uid,
+                             status.st_gid);
     }
 
     void skip(int error)

@@ -8,15 +8,17 @@
 //
 // Locking
 //   a directory's i_rwsem guards   its names: shared to look, for writing to change
-//   an inode's i_rwsem guards      its node's link count, for writing. A node without an inode in
+//   an inode's i_rwsem guards      its node's attributes, for writing. A node without an inode in
 //                                  memory is at rest; reading it in happens under I_NEW.
 //   disk->nodes_lock guards        the list of all nodes and the numbering; a leaf
 //
 // Lifetime of a node: link count above zero, or an inode in memory. The one who takes away the last
-// name leaves the node to evict_inode(), because the file may still be open.
+// name leaves the node to evict_inode(), because the file may still be open. The body of a symbolic
+// link lives one grace period longer: RCU walkers read it through i_link without a reference.
 //
 // Link counts are those of ext2 and tmpfs: a directory has two (its name and its ".") and one more
-// for the ".." of each subdirectory.
+// for the ".." of each subdirectory. Sizes are tmpfs's: 20 bytes for each name of a directory, "."
+// and ".." among them.
 //
 // Every operation allocates first and changes the disk afterwards, so when memory is short it fails
 // with nothing changed.
@@ -30,11 +32,14 @@
 #include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/list.h"
+#include "dcsim/kernel/rcupdate.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/kernel/spinlock.h"
+#include "dcsim/vfs/attributes.h"
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/inode.h"
+#include "dcsim/vfs/libfs.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -44,17 +49,31 @@ namespace
 
 namespace intrusive = boost::intrusive;
 
+/// Positions in a directory, as tmpfs has them.
+constexpr int64_t DIR_OFFSET_FIRST = 2;        ///< the first name, whichever it is
+constexpr int64_t DIR_OFFSET_MIN = 3;          ///< of the oldest name
+constexpr int64_t DIR_OFFSET_EOD = 0x7fffffff; ///< behind the last: new names do not change that
+
+/// What a name adds to the size of its directory.
+constexpr int64_t BOGO_DIRENT_SIZE = 20;
+/// The longest body of a symbolic link, with its NUL.
+constexpr size_t LONGEST_BODY = 4096;
+
 /// What a name is looked up by.
 struct name_key {
     const char *text;
     size_t length;
 };
 
+using set_hook = intrusive::set_member_hook<intrusive::link_mode<intrusive::normal_link>>;
+
 /// One name in one directory. The text, not NUL-terminated, follows the structure.
 struct memfs_name {
-    intrusive::set_member_hook<intrusive::link_mode<intrusive::normal_link>> link;
+    set_hook link;
+    set_hook offset_link;
     memfs_node *node;
-    size_t length; ///< constant
+    int64_t offset; ///< constant: its position in the directory, where it is the only one
+    size_t length;  ///< constant
 
     char *text()
     {
@@ -91,6 +110,29 @@ using name_set = intrusive::set<
     memfs_name, intrusive::compare<name_order>, intrusive::constant_time_size<false>,
     intrusive::member_hook<memfs_name, decltype(memfs_name::link), &memfs_name::link>>;
 
+/// The position a name is at.
+struct offset_of_name {
+    using type = int64_t;
+    int64_t operator()(const memfs_name &name) const
+    {
+        return name.offset;
+    }
+};
+using offset_set =
+    intrusive::set<memfs_name, intrusive::key_of_value<offset_of_name>,
+                   intrusive::constant_time_size<false>,
+                   intrusive::member_hook<memfs_name, set_hook, &memfs_name::offset_link>>;
+
+/// What a symbolic link says. Read under RCU; the text, NUL-terminated, follows the structure.
+struct link_body {
+    rcu_head rcu;
+
+    char *text()
+    {
+        return reinterpret_cast<char *>(this + 1);
+    }
+};
+
 /// sb->s_fs_info.
 struct memfs_disk {
     memfs_options options;
@@ -108,10 +150,21 @@ struct memfs_disk {
 struct memfs_node {
     list_head disk_list; ///< in disk->nodes
     ino_t ino;           ///< constant
-    umode_t mode;        ///< constant
-    unsigned nlink;      ///< equal to i_nlink of the inode, if there is one
-    char *body;          ///< constant: what a symbolic link says, or nullptr
-    name_set names;      ///< of a directory
+    umode_t type;        ///< constant: S_IF* bits
+    unsigned device;     ///< constant
+    link_body *body;     ///< constant: of a symbolic link, or nullptr
+
+    // Equal to those of the inode, if there is one.
+    umode_t permissions;
+    kuid_t uid;
+    kgid_t gid;
+    unsigned nlink;
+    int64_t size;
+
+    // Of a directory.
+    name_set names;
+    offset_set offsets; ///< the same names
+    int64_t next_offset;
 };
 
 namespace
@@ -167,38 +220,64 @@ memfs_name *find_name(memfs_node *directory, const name_key &key)
 void add_name(memfs_node *directory, memfs_name *name, memfs_node *node)
 {
     name->node = node;
+    name->offset = directory->next_offset++;
+    directory->size += BOGO_DIRENT_SIZE;
     WARN_ON(!directory->names.insert(*name).second);
+    WARN_ON(!directory->offsets.insert(*name).second);
 }
 
 /// Takes a name away and frees it. The directory's i_rwsem held for writing.
 void remove_name(memfs_node *directory, memfs_name *name)
 {
+    directory->size -= BOGO_DIRENT_SIZE;
     directory->names.erase(directory->names.iterator_to(*name));
+    directory->offsets.erase(directory->offsets.iterator_to(*name));
     free_name(name);
 }
 
-/// A node with `links` links, a copy of `body`, and no name yet. nullptr without memory.
-memfs_node *new_node(memfs_disk *disk, umode_t mode, unsigned links, const char *body)
+/// A copy of what a symbolic link says; nullptr without memory.
+link_body *new_body(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    auto *body = static_cast<link_body *>(kmalloc(sizeof(link_body) + size));
+
+    if (body)
+        memcpy(body->text(), text, size);
+    return body;
+}
+
+void free_body_rcu(rcu_head *head)
+{
+    kfree(container_of(head, link_body, rcu));
+}
+
+/// A node of this type, with a copy of `text` as its body, without permissions, links and names.
+/// nullptr without memory.
+memfs_node *new_node(memfs_disk *disk, umode_t type, unsigned device, const char *text)
 {
     void *memory = kmalloc(sizeof(memfs_node));
-    char *copy = nullptr;
+    link_body *body = nullptr;
     memfs_node *node;
 
     if (!memory)
         return nullptr;
-    if (body) {
-        size_t size = strlen(body) + 1;
-        copy = static_cast<char *>(kmalloc(size));
-        if (!copy) {
+    if (text) {
+        body = new_body(text);
+        if (!body) {
             kfree(memory);
             return nullptr;
         }
-        memcpy(copy, body, size);
     }
     node = new (memory) memfs_node();
-    node->mode = mode;
-    node->nlink = links;
-    node->body = copy;
+    node->type = type & S_IFMT_MASK;
+    node->nlink = S_ISDIR_mode(type) ? 2 : 1;
+    node->device = device;
+    node->body = body;
+    node->next_offset = DIR_OFFSET_MIN;
+    if (S_ISDIR_mode(type))
+        node->size = 2 * BOGO_DIRENT_SIZE;
+    else if (text)
+        node->size = static_cast<int64_t>(strlen(text));
 
     spin_lock(&disk->nodes_lock);
     node->ino = ++disk->last_ino;
@@ -216,8 +295,10 @@ void free_node(memfs_disk *disk, memfs_node *node)
     disk->node_count--;
     spin_unlock(&disk->nodes_lock);
 
+    node->offsets.clear();
     node->names.clear_and_dispose(free_name);
-    kfree(node->body);
+    if (node->body)
+        call_rcu(&node->body->rcu, free_body_rcu);
     node->~memfs_node();
     kfree(node);
 }
@@ -260,6 +341,12 @@ void drop_link(inode *inode)
     drop_nlink(inode);
 }
 
+/// A directory's size after its names have changed.
+void update_size(inode *dir)
+{
+    WRITE_ONCE(dir->i_size, node_of(dir)->size);
+}
+
 /// The last name is gone: for a directory "." goes with it.
 void drop_name_links(inode *inode)
 {
@@ -276,22 +363,49 @@ void drop_name_links(inode *inode)
 extern const inode_operations memfs_dir_inode_operations;
 extern const inode_operations memfs_symlink_inode_operations;
 extern const inode_operations memfs_file_inode_operations;
+extern const file_operations memfs_dir_operations;
 
-/// Fills in an I_NEW inode.
+constexpr file_operations memfs_file_operations = {};
+
+/// What the node keeps of the attributes. The inode's i_rwsem held for writing, or I_NEW.
+void save_attributes(memfs_node *node, const inode *inode)
+{
+    node->permissions = READ_ONCE(inode->i_mode) & S_IALLUGO_BITS;
+    node->uid = READ_ONCE(inode->i_uid);
+    node->gid = READ_ONCE(inode->i_gid);
+}
+
+/// The other way.
+void load_attributes(inode *inode, const memfs_node *node)
+{
+    WRITE_ONCE(inode->i_mode, static_cast<umode_t>(node->type | node->permissions));
+    WRITE_ONCE(inode->i_uid, node->uid);
+    WRITE_ONCE(inode->i_gid, node->gid);
+}
+
+/// Fills in an I_NEW inode that has its mode and owner.
 void fill_inode(inode *inode, memfs_node *node)
 {
-    WRITE_ONCE(inode->i_mode, node->mode);
     set_nlink(inode, node->nlink);
+    // Nobody looks at these before the inode is published.
+    WRITE_LOCKED(inode->i_size, node->size);
     inode->i_private = node;
-    switch (node->mode & S_IFMT_MASK) {
+    inode->i_op = &memfs_file_inode_operations;
+    switch (node->type) {
     case S_IFDIR_TYPE:
         inode->i_op = &memfs_dir_inode_operations;
+        inode->i_fop = &memfs_dir_operations;
         break;
     case S_IFLNK_TYPE:
         inode->i_op = &memfs_symlink_inode_operations;
+        if (disk_of(inode->i_sb)->options.links_in_inode)
+            WRITE_LOCKED(inode->i_link, node->body->text());
+        break;
+    case S_IFREG_TYPE:
+        inode->i_fop = &memfs_file_operations;
         break;
     default:
-        inode->i_op = &memfs_file_inode_operations;
+        init_special_inode(inode, READ_ONCE(inode->i_mode), node->device);
         break;
     }
 }
@@ -306,16 +420,18 @@ inode *memfs_iget(super_block *sb, memfs_node *node)
         return ERR_PTR(-ENOMEM);
     if (!(READ_ONCE(inode->i_state) & I_NEW))
         return inode;
+    load_attributes(inode, node);
     fill_inode(inode, node);
     unlock_new_inode(inode);
     return inode;
 }
 
-// As Linux v6.12 fs/ext2/ialloc.c ext2_new_inode(). A new node and its inode, I_NEW, referenced;
-// nullptr without memory.
-inode *memfs_new_inode(super_block *sb, umode_t mode, unsigned links, const char *body)
+// As Linux v6.12 fs/ext2/ialloc.c ext2_new_inode(). A new node and its inode, I_NEW, referenced, for
+// a name in `dir` (nullptr: none); nullptr without memory.
+inode *memfs_new_inode(super_block *sb, const inode *dir, umode_t mode, unsigned device,
+                       const char *body)
 {
-    memfs_node *node = new_node(disk_of(sb), mode, links, body);
+    memfs_node *node = new_node(disk_of(sb), mode, device, body);
     inode *inode;
 
     if (!node)
@@ -325,6 +441,8 @@ inode *memfs_new_inode(super_block *sb, umode_t mode, unsigned links, const char
         free_node(disk_of(sb), node);
         return nullptr;
     }
+    inode_init_owner(inode, dir, mode);
+    save_attributes(node, inode);
     fill_inode(inode, node);
     return inode;
 }
@@ -368,10 +486,9 @@ dentry *memfs_lookup(inode *dir, dentry *dentry, unsigned)
     return d_splice_alias(inode, dentry);
 }
 
-// As Linux v6.12 fs/ramfs/inode.c ramfs_mknod(): what create, mkdir and symlink have in common.
-int memfs_mknod(inode *dir, dentry *dentry, umode_t mode, const char *body)
+/// What mknod, create, mkdir and symlink have in common.
+int memfs_make(inode *dir, dentry *dentry, umode_t mode, unsigned device, const char *body)
 {
-    bool is_dir = S_ISDIR_mode(mode);
     memfs_name *name;
     inode *inode;
 
@@ -382,34 +499,43 @@ int memfs_mknod(inode *dir, dentry *dentry, umode_t mode, const char *body)
     name = new_name(key_of(dentry));
     if (!name)
         return -ENOMEM;
-    inode = memfs_new_inode(dir->i_sb, mode, is_dir ? 2 : 1, body);
+    inode = memfs_new_inode(dir->i_sb, dir, mode, device, body);
     if (!inode) {
         free_name(name);
         return -ENOMEM;
     }
 
     add_name(node_of(dir), name, node_of(inode));
-    if (is_dir)
+    update_size(dir);
+    if (S_ISDIR_mode(mode))
         add_link(dir);
     memfs_publish_new(dentry, inode);
     return 0;
 }
 
+// As Linux v6.12 fs/ramfs/inode.c ramfs_mknod().
+int memfs_mknod(inode *dir, dentry *dentry, umode_t mode, unsigned device)
+{
+    return memfs_make(dir, dentry, mode, device, nullptr);
+}
+
 int memfs_create(inode *dir, dentry *dentry, umode_t mode, bool)
 {
-    return memfs_mknod(dir, dentry, static_cast<umode_t>((mode & ~S_IFMT_MASK) | S_IFREG_TYPE),
-                       nullptr);
+    return memfs_make(dir, dentry, static_cast<umode_t>((mode & ~S_IFMT_MASK) | S_IFREG_TYPE), 0,
+                      nullptr);
 }
 
 int memfs_mkdir(inode *dir, dentry *dentry, umode_t mode)
 {
-    return memfs_mknod(dir, dentry, static_cast<umode_t>((mode & ~S_IFMT_MASK) | S_IFDIR_TYPE),
-                       nullptr);
+    return memfs_make(dir, dentry, static_cast<umode_t>((mode & ~S_IFMT_MASK) | S_IFDIR_TYPE), 0,
+                      nullptr);
 }
 
 int memfs_symlink(inode *dir, dentry *dentry, const char *body)
 {
-    return memfs_mknod(dir, dentry, S_IFLNK_TYPE | 0777, body);
+    if (strlen(body) >= LONGEST_BODY)
+        return -ENAMETOOLONG;
+    return memfs_make(dir, dentry, S_IFLNK_TYPE | 0777, 0, body);
 }
 
 // As Linux v6.12 fs/ext2/namei.c ext2_link(). The file is locked as well.
@@ -429,6 +555,7 @@ int memfs_link(dentry *old_dentry, inode *dir, dentry *dentry)
     add_link(inode);
     ihold(inode);
     add_name(node_of(dir), name, node_of(inode));
+    update_size(dir);
     const bool dropped = d_unhashed(dentry);
     d_instantiate(dentry, inode);
     // As in memfs_publish_new().
@@ -453,6 +580,7 @@ int memfs_unlink(inode *dir, dentry *dentry)
     if (!name)
         return -ENOENT;
     remove_name(node_of(dir), name);
+    update_size(dir);
     drop_link(d_inode(dentry));
     return 0;
 }
@@ -468,6 +596,7 @@ int memfs_rmdir(inode *dir, dentry *dentry)
     if (!node_of(inode)->names.empty())
         return -ENOTEMPTY;
     remove_name(node_of(dir), name);
+    update_size(dir);
     drop_name_links(inode);
     drop_link(dir);
     return 0;
@@ -517,6 +646,7 @@ int memfs_rename_over(inode *old_dir, memfs_name *old_name, bool is_dir, inode *
         return -ENOTEMPTY;
     target_name->node = old_name->node;
     remove_name(node_of(old_dir), old_name);
+    update_size(old_dir);
     drop_name_links(target);
     // One subdirectory came to new_dir, one went from it.
     if (is_dir)
@@ -555,6 +685,8 @@ int memfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new
         return -ENOMEM;
     add_name(node_of(new_dir), fresh, old_name->node);
     remove_name(node_of(old_dir), old_name);
+    update_size(old_dir);
+    update_size(new_dir);
     if (is_dir)
         move_dotdot(old_dir, new_dir);
     return 0;
@@ -564,7 +696,7 @@ int memfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new
 int memfs_tmpfile(inode *dir, file *file, umode_t mode)
 {
     inode *inode = memfs_new_inode(
-        dir->i_sb, static_cast<umode_t>((mode & ~S_IFMT_MASK) | S_IFREG_TYPE), 1, nullptr);
+        dir->i_sb, dir, static_cast<umode_t>((mode & ~S_IFMT_MASK) | S_IFREG_TYPE), 0, nullptr);
 
     if (!inode)
         return -ENOMEM;
@@ -572,14 +704,83 @@ int memfs_tmpfile(inode *dir, file *file, umode_t mode)
     node_of(inode)->nlink = 0;
     d_tmpfile(file, inode);
     unlock_new_inode(inode);
+    return finish_open_simple(file, 0);
+}
+
+// As Linux v6.12 fs/ext2/inode.c ext2_setattr().
+int memfs_setattr(dentry *dentry, iattr *attributes)
+{
+    int error = simple_setattr(dentry, attributes);
+
+    if (!error)
+        save_attributes(node_of(d_inode(dentry)), d_inode(dentry));
+    return error;
+}
+
+void free_link(void *text)
+{
+    kfree(text);
+}
+
+// As Linux v6.12 mm/shmem.c shmem_get_link(), where the copy is a page.
+const char *memfs_get_link(dentry *dentry, inode *inode, delayed_call *done)
+{
+    const char *body = node_of(inode)->body->text();
+    size_t size = strlen(body) + 1;
+    char *copy;
+
+    if (!dentry)
+        return ERR_PTR(-ECHILD);
+    copy = static_cast<char *>(kmalloc(size));
+    if (!copy)
+        return ERR_PTR(-ENOMEM);
+    memcpy(copy, body, size);
+    set_delayed_call(done, free_link, copy);
+    return copy;
+}
+
+// --- Reading a directory ---
+
+// As Linux v6.12 fs/libfs.c offset_readdir(), by position where the kernel goes by siblings.
+int memfs_readdir(file *file, dir_context *context)
+{
+    offset_set &offsets = node_of(file->f_inode)->offsets;
+    offset_set::iterator next;
+
+    if (!dir_emit_dots(file, context))
+        return 0;
+    if (context->pos == DIR_OFFSET_EOD)
+        return 0;
+
+    next = context->pos == DIR_OFFSET_FIRST ? offsets.end() : offsets.upper_bound(context->pos);
+    while (next != offsets.begin()) {
+        --next;
+        context->pos = next->offset;
+        if (!dir_emit(context, next->text(), static_cast<int>(next->length), next->node->ino,
+                      fs_umode_to_dtype(next->node->type)))
+            return 0;
+    }
+    context->pos = DIR_OFFSET_EOD;
     return 0;
 }
 
-// As Linux v6.12 fs/libfs.c simple_get_link().
-const char *memfs_get_link(dentry *, inode *inode, delayed_call *)
+// As Linux v6.12 fs/libfs.c offset_dir_llseek(). f_pos_lock held.
+int64_t memfs_dir_llseek(file *file, int64_t offset, int whence)
 {
-    return node_of(inode)->body;
+    if (whence == 1)
+        offset += file->f_pos;
+    else if (whence != 0)
+        return -EINVAL;
+    if (offset < 0)
+        return -EINVAL;
+    file->f_pos = offset;
+    return offset;
 }
+
+const file_operations memfs_dir_operations = {
+    .iterate_shared = memfs_readdir,
+    .llseek = memfs_dir_llseek,
+};
 
 const inode_operations memfs_dir_inode_operations = {
     .lookup = memfs_lookup,
@@ -589,15 +790,20 @@ const inode_operations memfs_dir_inode_operations = {
     .symlink = memfs_symlink,
     .mkdir = memfs_mkdir,
     .rmdir = memfs_rmdir,
+    .mknod = memfs_mknod,
     .rename = memfs_rename,
+    .setattr = memfs_setattr,
     .tmpfile = memfs_tmpfile,
 };
 
 const inode_operations memfs_symlink_inode_operations = {
     .get_link = memfs_get_link,
+    .setattr = memfs_setattr,
 };
 
-const inode_operations memfs_file_inode_operations = {};
+const inode_operations memfs_file_inode_operations = {
+    .setattr = memfs_setattr,
+};
 
 // --- The super block ---
 
@@ -635,9 +841,13 @@ bool memfs_fill_super(super_block *sb, const memfs_options &options)
     sb->s_op = &memfs_super_operations;
     sb->s_fs_info = disk;
     set_default_d_op(sb, options.default_dentry_operations);
-    root = memfs_new_inode(sb, S_IFDIR_TYPE | 0755, 2, nullptr);
+    root = memfs_new_inode(sb, nullptr, S_IFDIR_TYPE, 0, nullptr);
     if (root) {
         disk->root = node_of(root);
+        disk->root->permissions = options.root_mode & S_IALLUGO_BITS;
+        disk->root->uid = options.root_uid;
+        disk->root->gid = options.root_gid;
+        load_attributes(root, disk->root);
         unlock_new_inode(root);
         sb->s_root = d_make_root(root);
     }
@@ -649,7 +859,7 @@ bool memfs_fill_super(super_block *sb, const memfs_options &options)
 /// What memfs_add_node() can say about its arguments alone. 0 or a negative errno.
 int check_new_name(const memfs_node *directory, const name_key &key, umode_t mode, const char *body)
 {
-    if (!S_ISDIR_mode(directory->mode))
+    if (!S_ISDIR_mode(directory->type))
         return -ENOTDIR;
     if (key.length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
@@ -672,13 +882,15 @@ int check_new_name(const memfs_node *directory, const name_key &key, umode_t mod
     }
 }
 
-/// A directory that is filled while its inode is in memory, as the root's always is.
-void update_cached_nlink(super_block *sb, const memfs_node *node)
+/// A node that is changed while its inode is in memory, as the root's always is.
+void update_cached_inode(super_block *sb, const memfs_node *node)
 {
     inode *inode = ilookup(sb, node->ino);
 
     if (inode) {
+        load_attributes(inode, node);
         set_nlink(inode, node->nlink);
+        update_size(inode);
         iput(inode);
     }
 }
@@ -723,29 +935,44 @@ memfs_node *memfs_add_node(super_block *sb, memfs_node *directory, const char *n
     entry = new_name(key);
     if (!entry)
         return ERR_PTR(-ENOMEM);
-    node = new_node(disk_of(sb), mode, S_ISDIR_mode(mode) ? 2 : 1, body);
+    node = new_node(disk_of(sb), mode, 0, body);
     if (!node) {
         free_name(entry);
         return ERR_PTR(-ENOMEM);
     }
+    node->permissions = mode & S_IALLUGO_BITS;
     add_name(directory, entry, node);
-    if (S_ISDIR_mode(mode)) {
+    if (S_ISDIR_mode(mode))
         directory->nlink++;
-        update_cached_nlink(sb, directory);
-    }
+    update_cached_inode(sb, directory);
     return node;
 }
 
-int memfs_add_directory_name(super_block *, memfs_node *directory, const char *name, size_t length,
-                             memfs_node *node)
+void memfs_set_attributes(super_block *sb, memfs_node *node, umode_t permissions, kuid_t uid,
+                          kgid_t gid)
+{
+    node->permissions = permissions & S_IALLUGO_BITS;
+    node->uid = uid;
+    node->gid = gid;
+    update_cached_inode(sb, node);
+}
+
+void memfs_set_device(memfs_node *node, unsigned device)
+{
+    if (node->type == S_IFCHR_TYPE || node->type == S_IFBLK_TYPE)
+        node->device = device;
+}
+
+int memfs_add_directory_name(super_block *sb, memfs_node *directory, const char *name,
+                             size_t length, memfs_node *node)
 {
     const name_key key = {name, length};
-    int error = check_new_name(directory, key, node->mode, nullptr);
+    int error = check_new_name(directory, key, node->type, nullptr);
     memfs_name *entry;
 
     if (error)
         return error;
-    if (!S_ISDIR_mode(node->mode))
+    if (!S_ISDIR_mode(node->type))
         return -ENOTDIR;
     if (find_name(directory, key))
         return -EEXIST;
@@ -753,6 +980,7 @@ int memfs_add_directory_name(super_block *, memfs_node *directory, const char *n
     if (!entry)
         return -ENOMEM;
     add_name(directory, entry, node);
+    update_cached_inode(sb, directory);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
+#include "dcsim/vfs/libfs.h"
 #include "namei_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -42,16 +43,6 @@ bool chgrp_ok(const inode *inode, kgid_t gid)
             return true;
     }
     return capable(CAP_CHOWN);
-}
-
-// Linux v6.12 fs/libfs.c simple_setattr().
-int simple_setattr(dentry *dentry, iattr *attributes)
-{
-    int error = setattr_prepare(dentry, attributes);
-
-    if (!error)
-        setattr_copy(d_inode(dentry), attributes);
-    return error;
 }
 
 } // namespace
@@ -194,16 +185,17 @@ int notify_change(dentry *dentry, iattr *attributes)
 // Linux v6.12 fs/inode.c inode_init_owner().
 void inode_init_owner(inode *inode, const struct inode *dir, umode_t mode)
 {
-    WRITE_ONCE(inode->i_uid, current_fsuid());
+    // Nobody else looks at a new inode yet: no need for WRITE_ONCE().
+    WRITE_LOCKED(inode->i_uid, current_fsuid());
     if (dir && (READ_ONCE(dir->i_mode) & S_ISGID_BIT)) {
-        WRITE_ONCE(inode->i_gid, READ_ONCE(dir->i_gid));
+        WRITE_LOCKED(inode->i_gid, READ_ONCE(dir->i_gid));
         // The whole tree below belongs to the group.
         if (S_ISDIR_mode(mode))
             mode |= S_ISGID_BIT;
     } else {
-        WRITE_ONCE(inode->i_gid, current_fsgid());
+        WRITE_LOCKED(inode->i_gid, current_fsgid());
     }
-    WRITE_ONCE(inode->i_mode, mode);
+    WRITE_LOCKED(inode->i_mode, mode);
 }
 
 // Linux v6.12 fs/inode.c mode_strip_sgid().

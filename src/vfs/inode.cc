@@ -92,10 +92,10 @@ inode *alloc_inode(super_block *sb)
     inode->i_sb = sb;
     inode->i_op = &empty_iops;
     inode->i_fop = &no_open_fops;
-    WRITE_ONCE(inode->i_uid, 0);
-    WRITE_ONCE(inode->i_gid, 0);
-    WRITE_ONCE(inode->i_link, nullptr);
-    WRITE_ONCE(inode->i_size, 0);
+    WRITE_LOCKED(inode->i_uid, 0);
+    WRITE_LOCKED(inode->i_gid, 0);
+    WRITE_LOCKED(inode->i_link, nullptr);
+    WRITE_LOCKED(inode->i_size, 0);
     inode->i_rdev = 0;
     WRITE_ONCE(inode->i_nlink, 1);
     atomic_set(&inode->i_count, 1);

@@ -143,6 +143,29 @@ inline void hlist_add_head(hlist_node *node, hlist_head *head)
     WRITE_LOCKED(node->pprev, &head->first);
 }
 
+/// `prev` must be on a list.
+inline void hlist_add_behind(hlist_node *node, hlist_node *prev)
+{
+    hlist_node *next = READ_LOCKED(prev->next);
+
+    WRITE_LOCKED(node->next, next);
+    WRITE_ONCE(prev->next, node);
+    WRITE_LOCKED(node->pprev, &prev->next);
+    if (next)
+        WRITE_LOCKED(next->pprev, &node->next);
+}
+
+/// `next` must be on a list.
+inline void hlist_add_before(hlist_node *node, hlist_node *next)
+{
+    once<hlist_node *> *pprev = READ_LOCKED(next->pprev);
+
+    WRITE_LOCKED(node->pprev, pprev);
+    WRITE_LOCKED(node->next, next);
+    WRITE_LOCKED(next->pprev, &node->next);
+    WRITE_ONCE(*pprev, node);
+}
+
 /// Unlinks without touching the node: its `next` still leads on, its `pprev` is stale.
 inline void __hlist_del(hlist_node *node)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Fills a memfs from a real directory tree: names, types, permissions and symlink bodies, no file
-// contents. Symbolic links are copied, not followed; other file systems mounted below are entered.
+// Fills a memfs from a real directory tree: names, types, permissions, owners, device numbers and
+// symlink bodies, no file contents. Symbolic links are copied, not followed; other file systems mounted below are entered.
 #pragma once
 
 #include <functional>

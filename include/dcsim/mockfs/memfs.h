@@ -2,16 +2,22 @@
 //
 // memfs: a file system whose "disk" is memory. It stands for any file system that keeps its
 // directories somewhere else than in the dcache, so every miss is a ->lookup() and a pruned dentry
-// comes back by asking again.
+// comes back by asking again. What stat(2) tells of its files (modes, owners, link counts, sizes of
+// links and directories) is what tmpfs tells.
 //
 // The disk is a set of nodes (memfs's on-disk inodes) and, in each directory node, its names.
 // Names change only with the directory's i_rwsem held for writing and are read with it held shared;
 // the functions below that fill the disk are for the time before anybody walks it.
+//
+// A directory is read from its newest name to its oldest. Each name has a number, which is its
+// position as well: removing a name moves no other, and a name made meanwhile gets a number that
+// readers on their way have passed.
 #pragma once
 
 #include <cstddef>
 
 #include "dcsim/kernel/types.h"
+#include "dcsim/vfs/cred.h"
 #include "dcsim/vfs/super.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -28,6 +34,13 @@ struct memfs_options {
     void *before_lookup_argument = nullptr;
     /// Operations of every dentry, or none.
     const dentry_operations *default_dentry_operations = nullptr;
+    /// Permissions and owner of the root directory.
+    umode_t root_mode = 0755;
+    kuid_t root_uid = 0;
+    kgid_t root_gid = 0;
+    /// Bodies of symbolic links are in i_link. If not, they are read by ->get_link(), which cannot
+    /// do that in an RCU walk and makes a copy for each reader.
+    bool links_in_inode = true;
 };
 
 /// A new, empty memfs with an instantiated s_root; ERR_PTR(-ENOMEM).
@@ -38,7 +51,8 @@ long memfs_unmount(super_block *sb);
 /// The node of the root directory.
 memfs_node *memfs_root_node(super_block *sb);
 /// Adds a name to a directory node while the disk is being filled. `mode` has a file type and
-/// permissions; `body` is copied for a symbolic link and nullptr otherwise. ERR_PTR: -EEXIST,
+/// permissions; `body` is copied for a symbolic link and nullptr otherwise. Owner and group are 0,
+/// whatever the calling task and the directory are. ERR_PTR: -EEXIST,
 /// -ENAMETOOLONG (over 255 bytes), -EINVAL ("", ".", "..", '/' or NUL in the name, no file type,
 /// link without body, body without link), -ENOTDIR, -ENOMEM.
 memfs_node *memfs_add_node(super_block *sb, memfs_node *directory, const char *name, size_t length,
@@ -48,6 +62,12 @@ memfs_node *memfs_add_node(super_block *sb, memfs_node *directory, const char *n
 /// Before anybody walks the disk. 0, -EEXIST, -ENAMETOOLONG, -EINVAL, -ENOTDIR, -ENOMEM.
 int memfs_add_directory_name(super_block *sb, memfs_node *directory, const char *name,
                              size_t length, memfs_node *node);
+/// Permissions, owner and group of a node. Before anybody walks the disk; the root has an inode in
+/// memory, which is changed as well.
+void memfs_set_attributes(super_block *sb, memfs_node *node, umode_t permissions, kuid_t uid,
+                          kgid_t gid);
+/// The device number of a device node. Before anybody walks the disk.
+void memfs_set_device(memfs_node *node, unsigned device);
 /// Nodes on the disk, the root included.
 long memfs_node_count(super_block *sb);
 
