@@ -38,6 +38,7 @@ void *alloc_large_system_hash(size_t bucket_size, unsigned long entries, unsigne
 
 int vfs_init(const vfs_config &config)
 {
+    vfs_leaks unused = {};
     int error;
 
     if (running)
@@ -54,13 +55,19 @@ int vfs_init(const vfs_config &config)
     if (error)
         return error;
     error = inode_init(config);
-    if (error) {
-        vfs_leaks unused = {};
-        dcache_exit(&unused);
-        return error;
-    }
+    if (error)
+        goto out_dcache;
+    error = files_init();
+    if (error)
+        goto out_inode;
     running = true;
     return 0;
+
+out_inode:
+    inode_exit(&unused);
+out_dcache:
+    dcache_exit(&unused);
+    return error;
 }
 
 vfs_leaks vfs_exit()
@@ -72,6 +79,7 @@ vfs_leaks vfs_exit()
     rcu_barrier();
     for (vfs_counter gauge : gauges)
         leaks.counters += vfs_counter_value(gauge) != 0;
+    files_exit(&leaks);
     leaks.kmalloc_objects = kmalloc_objects() - kmalloc_objects_at_start;
     inode_exit(&leaks);
     dcache_exit(&leaks);

@@ -110,8 +110,9 @@ int finish_no_open(file *file, dentry *dentry);
 
 /// Descriptors a table has without allocating.
 inline constexpr unsigned NR_OPEN_DEFAULT = 64;
-/// No more descriptors than that (the sysctl fs.nr_open).
-inline constexpr unsigned NR_OPEN_MAX = 1024 * 1024;
+/// The sysctl fs.nr_open: no table has more descriptors. 1,048,576; a multiple of 64. Set before
+/// anybody opens anything.
+extern unsigned sysctl_nr_open;
 
 /// A table of descriptors. Replaced by a larger one when full; readers under RCU may still be in
 /// the old one.
@@ -124,11 +125,11 @@ struct fdtable {
 
 /// Descriptors of a task, or of several.
 struct files_struct {
-    int users;           ///< under `lock`: tasks that share it
-    spinlock_t lock;     ///< leaf
-    unsigned next_fd;    ///< under `lock`: no lower descriptor is free
-    once<fdtable *> fdt; ///< written under `lock`
-    fdtable fdtab;       ///< the first table, with the two below
+    int users __guarded_by(lock);        ///< tasks that share it
+    spinlock_t lock;                     ///< leaf
+    unsigned next_fd __guarded_by(lock); ///< no lower descriptor is free
+    once<fdtable *> fdt;                 ///< written under `lock`
+    fdtable fdtab;                       ///< the first table, with the two below
     unsigned long open_fds_init[NR_OPEN_DEFAULT / 64];
     once<file *> fd_array[NR_OPEN_DEFAULT];
 };
@@ -144,7 +145,7 @@ files_struct *copy_files_struct(files_struct *old);
 void put_files_struct(files_struct *files);
 
 /// Reserves the lowest free descriptor of the calling task, until fd_install() or put_unused_fd().
-/// The descriptor, -EMFILE (1,048,576 are taken) or -ENOMEM. Sleeps.
+/// The descriptor, -EMFILE (sysctl_nr_open are taken) or -ENOMEM. Sleeps.
 int get_unused_fd();
 void put_unused_fd(unsigned fd);
 /// Gives a reserved descriptor its file; consumes the reference.

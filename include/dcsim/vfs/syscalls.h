@@ -25,6 +25,7 @@ enum at_flags : unsigned {
     AT_SYMLINK_FOLLOW_FLAG = 0x400,
     AT_NO_AUTOMOUNT_FLAG = 0x800,
     AT_EMPTY_PATH_FLAG = 0x1000,
+    AT_STATX_SYNC_TYPE_MASK = 0x6000, ///< newfstatat: nothing to synchronise with here
 };
 
 /// openat2(2)'s RESOLVE_*.
@@ -37,13 +38,14 @@ enum resolve_flags : unsigned {
     RESOLVE_CACHED_FLAG = 0x20,
 };
 
-/// One entry of a directory, as getdents64(2) packs them.
+/// One entry of a directory, as getdents64(2) packs them: d_reclen, a multiple of 8, leads to the
+/// next one.
 struct linux_dirent64 {
     u64 d_ino;
     int64_t d_off; ///< position of the entry after it
     unsigned short d_reclen;
     unsigned char d_type;
-    char d_name[]; ///< NUL-terminated
+    char d_name[1]; ///< where the name begins; NUL-terminated
 };
 
 int sys_openat(vfs_task *task, int dfd, const char *name, unsigned flags, umode_t mode);
@@ -64,6 +66,8 @@ int sys_renameat2(vfs_task *task, int old_dfd, const char *old_name, int new_dfd
                   const char *new_name, unsigned flags);
 /// Bytes written to `buffer`, 0 at the end, -EINVAL when not even one entry fits.
 int sys_getdents64(vfs_task *task, int fd, void *buffer, size_t size);
+/// The new position, or a negative errno. whence: 0 from the start, 1 from where it is; what others
+/// mean is the file system's business.
 int64_t sys_lseek(vfs_task *task, int fd, int64_t offset, int whence);
 int sys_chdir(vfs_task *task, const char *name);
 int sys_fchdir(vfs_task *task, int fd);
@@ -73,6 +77,7 @@ int sys_getcwd(vfs_task *task, char *buffer, size_t size);
 int sys_fchmodat(vfs_task *task, int dfd, const char *name, umode_t mode, unsigned flags);
 /// -1 leaves an id as it is.
 int sys_fchownat(vfs_task *task, int dfd, const char *name, kuid_t uid, kgid_t gid, unsigned flags);
+/// The previous umask.
 umode_t sys_umask(vfs_task *task, umode_t mask);
 
 /// Mounts `sb` at `target`; flags: MNT_READONLY, MNT_NOSYMFOLLOW. mount(2) of a file system that

@@ -33,13 +33,14 @@ int vfs_init(const vfs_config &config = {});
 struct vfs_leaks {
     long dentries;        ///< allocated, never freed
     long inodes;          ///< likewise
+    long files;           ///< likewise: open, or opened once and never given back
     long kmalloc_objects; ///< long names, super blocks, a file system's own memory
     long counters;        ///< statistics that should be back at zero and are not
     long hash_entries;    ///< left in the dentry, in-lookup or inode hash
 
     bool none() const
     {
-        return !dentries && !inodes && !kmalloc_objects && !counters && !hash_entries;
+        return !dentries && !inodes && !files && !kmalloc_objects && !counters && !hash_entries;
     }
 };
 
