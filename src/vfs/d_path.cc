@@ -17,8 +17,8 @@
 #include <cstring>
 
 #include "dcache_internal.h"
-#include "dcsim/vfs/fs_struct.h"
 #include "dcsim/vfs/mount.h"
+#include "dcsim/vfs/task.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -151,7 +151,7 @@ path_end __prepend_path(const dentry *dentry, const mount *mnt, const path *root
                 mnt = m;
                 continue;
             }
-            return READ_ONCE(init_mnt_ns.root) == mnt ? ABSOLUTE_ROOT : DETACHED;
+            return READ_ONCE(mnt->mnt_ns) ? ABSOLUTE_ROOT : DETACHED;
         }
 
         if (unlikely(dentry == parent))
@@ -267,8 +267,7 @@ char *d_absolute_path(const path *path, char *buffer, int length)
     return extract_string(&b);
 }
 
-// Linux v6.12 fs/d_path.c d_path(). Reduced: the root is the process's, there being no tasks with
-// roots of their own.
+// Linux v6.12 fs/d_path.c d_path().
 char *d_path(const path *path, char *buffer, int length)
 {
     prepend_buffer b = whole_buffer(buffer, length);
@@ -281,7 +280,7 @@ char *d_path(const path *path, char *buffer, int length)
 
     // One section for both: the walk compares with a root it has no reference on.
     rcu_read_lock();
-    get_fs_root_rcu(&init_fs, &root);
+    get_fs_root_rcu(current_vfs_task()->fs, &root);
     if (unlikely(d_unlinked(path->dentry)))
         prepend(&b, " (deleted)", sizeof(" (deleted)"));
     else

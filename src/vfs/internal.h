@@ -29,9 +29,14 @@ int dcache_init(const vfs_config &config);
 void dcache_exit(vfs_leaks *leaks);
 int inode_init(const vfs_config &config);
 void inode_exit(vfs_leaks *leaks);
-void mount_init();
 int files_init();
 void files_exit(vfs_leaks *leaks);
+int mount_init(const vfs_config &config);
+void mount_exit(vfs_leaks *leaks);
+/// The namespace without mounts; called by mount_init().
+void namespace_init();
+/// init_fs without paths.
+void fs_init();
 
 /// Ends the construction of an inode: clears I_NEW and I_CREATING and wakes who waits for that.
 void inode_finish_new_locked(inode *inode) __must_hold(&inode->i_lock);

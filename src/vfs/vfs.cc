@@ -44,29 +44,35 @@ int vfs_init(const vfs_config &config)
     if (running)
         return -EBUSY;
     if (config.in_lookup_shift > max_in_lookup_shift || config.dhash_entries > max_hash_entries ||
-        config.ihash_entries > max_hash_entries || config.dhash_entries == 1)
+        config.ihash_entries > max_hash_entries || config.mhash_entries > max_hash_entries ||
+        config.mphash_entries > max_hash_entries || config.dhash_entries == 1)
         return -EINVAL;
 
     per_cpu_reset(vfs_counters);
     kmalloc_objects_at_start = kmalloc_objects();
     wait_bit_init();
-    mount_init();
-    error = dcache_init(config);
+    fs_init();
+    error = mount_init(config);
     if (error)
         return error;
+    error = dcache_init(config);
+    if (error)
+        goto no_dcache;
     error = inode_init(config);
     if (error)
-        goto out_dcache;
+        goto no_inodes;
     error = files_init();
     if (error)
-        goto out_inode;
+        goto no_files;
     running = true;
     return 0;
 
-out_inode:
+no_files:
     inode_exit(&unused);
-out_dcache:
+no_inodes:
     dcache_exit(&unused);
+no_dcache:
+    mount_exit(&unused);
     return error;
 }
 
@@ -83,6 +89,7 @@ vfs_leaks vfs_exit()
     leaks.kmalloc_objects = kmalloc_objects() - kmalloc_objects_at_start;
     inode_exit(&leaks);
     dcache_exit(&leaks);
+    mount_exit(&leaks);
     running = false;
     return leaks;
 }

@@ -86,6 +86,14 @@ inline void list_move_tail(list_head *entry, list_head *head)
     list_add_tail(entry, head);
 }
 
+/// Everything on `list` to the front of `head`; `list` is empty then.
+inline void list_splice_init(list_head *list, list_head *head)
+{
+    if (list_empty(list))
+        return;
+    list_algorithms::transfer(READ_LOCKED(head->next), READ_LOCKED(list->next), list);
+}
+
 inline list_head *list_first(const list_head *head)
 {
     return READ_LOCKED(head->next);
@@ -183,6 +191,17 @@ inline void hlist_del_init(hlist_node *node)
         return;
     __hlist_del(node);
     INIT_HLIST_NODE(node);
+}
+
+/// Everything on `from` to `to`, which need not be initialised; `from` is empty then.
+inline void hlist_move_list(hlist_head *from, hlist_head *to)
+{
+    hlist_node *first = READ_LOCKED(from->first);
+
+    WRITE_LOCKED(to->first, first);
+    if (first)
+        WRITE_LOCKED(first->pprev, &to->first);
+    WRITE_LOCKED(from->first, nullptr);
 }
 
 inline hlist_node *hlist_first(const hlist_head *head)

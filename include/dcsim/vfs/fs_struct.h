@@ -49,8 +49,9 @@ void get_fs_pwd(fs_struct *fs, path *pwd);
 /// The root as a lockless reader sees it: a consistent pair without a reference, good until the end
 /// of the read-side section.
 void get_fs_root_rcu(fs_struct *fs, path *root) __must_hold_shared(rcu);
-/// The root with the d_seq of its dentry, for an RCU walk: they belong together. Linux v6.12
-/// fs/namei.c set_root().
+/// The root with the d_seq of its dentry, for an RCU walk: they belong together. A root that is not
+/// set comes back as nullptr with a count of 0. Waits for a write section of d_seq to end. Linux
+/// v6.12 fs/namei.c set_root().
 void get_fs_root_rcu_seq(fs_struct *fs, path *root, unsigned *seq) __must_hold_shared(rcu);
 /// The working directory with its inode and d_seq, likewise: they are of a moment when it was the
 /// working directory, and so in use. Linux v6.12 fs/namei.c path_init().

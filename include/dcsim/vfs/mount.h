@@ -2,19 +2,21 @@
 //
 // Mounts: which tree is seen where, and how paths lead from one tree into the next. Source:
 // fs/mount.h, include/linux/mount.h and fs/namespace.c of Linux v6.12. Reduced: one namespace, no
-// propagation, no expiry, no idmaps; counts are one word, not per CPU.
+// propagation, no expiry, no idmaps; a mount does not hold its super block, and its count is one
+// word, not one per CPU.
 //
 // Locking
 //   namespace_sem (private)   held for writing while anything is attached or detached
-//   mount_lock guards         where each mount is attached, the table of attached mounts, mnt_flags'
-//                             internal bits
+//   mount_lock guards         where each mount is attached, the two hash tables, mnt_flags' internal
+//                             bits, the last decrement of mnt_count
 //
 // Order, outer to inner: a mountpoint's i_rwsem, namespace_sem, mount_lock, rename_lock, d_lock.
 //
-// Lifetime: a mount is made with one reference. While attached, the namespace holds one on it and
-// it holds one on its parent; every path holds one. umount_tree() detaches; after a grace period
-// the namespace's reference goes. The last mntput() marks the mount MNT_DOOMED under mount_lock,
-// and an RCU walker that comes too late finds that in __legitimize_mnt().
+// Lifetime: a mount is made with one reference. In the namespace, the namespace holds one, each
+// mount attached to it holds one, and every path holds one. umount_tree() takes it out; after a
+// grace period the namespace's reference goes. The last mntput() marks the mount MNT_DOOMED under
+// mount_lock, and an RCU walker that comes too late finds that in __legitimize_mnt(). A mount that
+// was in the namespace once does not come back.
 #pragma once
 
 #include "dcsim/annotations.h"
@@ -28,15 +30,17 @@ namespace dcsim::inline DCSIM_BACKEND
 
 struct dentry;
 struct mnt_namespace;
+struct mountpoint;
 struct super_block;
 
 /// vfsmount::mnt_flags. Values are v6.12's.
 enum mount_flags : unsigned {
     MNT_READONLY = 0x40,
     MNT_NOSYMFOLLOW = 0x80,
+    MNT_LOCKED = 0x800000,       ///< not to be umounted: the top of the namespace
     MNT_DOOMED = 0x1000000,      ///< the last reference is gone
     MNT_SYNC_UMOUNT = 0x2000000, ///< umounted and waited for: no walker may take it up again
-    MNT_UMOUNT = 0x8000000,      ///< on its way out of the namespace
+    MNT_UMOUNT = 0x8000000,      ///< was taken out of the namespace
 };
 
 /// umount flags. Values are the system call's.
@@ -64,26 +68,36 @@ inline bool path_equal(const path *a, const path *b)
     return a->mnt == b->mnt && a->dentry == b->dentry;
 }
 
-struct mount {
+/// The first cache line is what a walk reads.
+struct alignas(L1_CACHE_BYTES) mount {
     hlist_node mnt_hash; ///< in the table of attached mounts; walked under RCU, changed under
                          ///< mount_lock
     // Walks upwards read these two under RCU and check mount_lock.
-    once<mount *> mnt_parent;      ///< itself when not attached
-    once<dentry *> mnt_mountpoint; ///< holds a reference while attached; else mnt_root, without
+    once<mount *> mnt_parent; ///< itself when not attached; holds a reference unless MNT_UMOUNT
+    once<dentry *> mnt_mountpoint; ///< mnt_mp's dentry; mnt_root when not attached
     vfsmount mnt;
-    once<int> mnt_count;          ///< references; to zero only under mount_lock
     once<mnt_namespace *> mnt_ns; ///< nullptr: not in the namespace. Under mount_lock
-    list_head mnt_mounts;         ///< children, by mnt_child. Under mount_lock
-    list_head mnt_child;          ///< in the parent's mnt_mounts
-    list_head mnt_list;           ///< private to whoever takes it out
-    hlist_node mnt_mp_list;       ///< with the others on the same dentry. Under mount_lock
+
+    once<int> mnt_count;    ///< references; to zero only under mount_lock
+    mountpoint *mnt_mp;     ///< where it is attached, with one of its counts. Under mount_lock
+    hlist_node mnt_mp_list; ///< with the others on the same dentry. Under mount_lock
+    list_head mnt_mounts;   ///< children, by mnt_child. Under mount_lock
+    list_head mnt_child;    ///< in the parent's mnt_mounts
+    list_head mnt_list;     ///< in the namespace's list. Under namespace_sem and mount_lock
+    hlist_node mnt_umount;  ///< private to whoever will drop the namespace's reference
+    hlist_head mnt_stuck_children; ///< children that stayed connected to the end, by mnt_umount
     rcu_head mnt_rcu;
 };
 
 /// The mounts that paths are made of.
 struct mnt_namespace {
     once<mount *> root; ///< the mount at the top; nullptr until there is one
+    list_head mounts;   ///< all of them, by mnt_list. Under namespace_sem
+    unsigned nr_mounts; ///< how many. Under namespace_sem
 };
+
+/// The sysctl fs.mount-max: mounts that the namespace may hold.
+inline constexpr unsigned sysctl_mount_max = 100000;
 
 /// Guards the tree of mounts: where each is attached. Readers that walk it use it as a sequence
 /// lock. Outside rename_lock and every d_lock; its holder must not sleep.
@@ -107,7 +121,8 @@ inline bool mnt_has_parent(const mount *mnt)
 /// One more reference; the caller has one, or mount_lock and knowledge that it is attached. nullptr
 /// is passed through. Returns its argument.
 vfsmount *mntget(vfsmount *mnt);
-/// Drops a reference; nullptr is fine. The last one frees the mount and drops its root. Sleeps.
+/// Drops a reference; nullptr is fine. The last one frees the mount after a grace period and drops
+/// its root at once. Sleeps.
 void mntput(vfsmount *mnt);
 /// One more reference on both halves. Linux v6.12 fs/namei.c.
 void path_get(const path *path);
@@ -125,7 +140,7 @@ int __legitimize_mnt(vfsmount *mnt, unsigned seq) __must_hold_shared(rcu);
 mount *__lookup_mnt(vfsmount *mnt, const dentry *dentry);
 /// The mount attached at `where`, referenced, or nullptr.
 vfsmount *lookup_mnt(const path *where);
-/// Is something mounted at exactly this place? mount_lock held.
+/// Is something mounted at exactly this place? mount_lock held, or RCU.
 bool __path_is_mountpoint(const path *path);
 /// Is something in the namespace mounted on `dentry`, through whatever mount it is seen?
 bool is_local_mountpoint(const dentry *dentry);
@@ -139,28 +154,34 @@ bool path_is_under(const path *path, const struct path *root);
 mount *vfs_create_mount(super_block *sb);
 /// The same for the part of a tree that begins at `root`, with the flags of `old`.
 mount *clone_mnt(mount *old, dentry *root);
-/// Makes an unattached mount the top of the namespace, which takes its own reference; nullptr
-/// leaves it empty and drops that reference. Sleeps.
+/// Makes a new mount the top of the namespace, which takes a reference of its own. What was there is
+/// detached first, with everything mounted on it; nullptr: and nothing takes its place. Sleeps.
 void set_namespace_root(mount *mnt);
 /// Attaches `mnt` at `where`, or on top of what is mounted there. Consumes the caller's reference on
 /// success, which the namespace then has. 0, or
-///   -ENOENT   nothing may be mounted there any more: removed, dropped, or below a dropped one
-///   -EBUSY    the root of the same file system is mounted exactly there already
-///   -EINVAL   `mnt` is attached already, or `where` is in no attached mount
+///   -ENOENT   nothing may be mounted there any more: removed, dropped, below a dropped one, or in a
+///             mount that is not in the namespace. Also when the root of `mnt` is unlinked
+///   -EBUSY    the same file system is mounted there already, and on top
+///   -EINVAL   `mnt` is or was attached somewhere
 ///   -ENOTDIR  a directory on a file, or a file on a directory
+///   -ENOSPC   there are sysctl_mount_max mounts already
+///   -ENOMEM
 /// The caller has references on `where`. Sleeps.
 int do_add_mount(mount *mnt, const path *where);
-/// Mounts the tree at `old` at `where` as well (MS_BIND). 0, the errors of do_add_mount(), -EINVAL
-/// when `old` is in no attached mount, -ENOMEM. Sleeps.
+/// Mounts the tree at `old` at `where` as well (MS_BIND, without what is mounted in it). 0, the
+/// errors of do_add_mount(), -EINVAL when `old` is in no mount of the namespace. Sleeps.
 int do_loopback(const path *old, const path *where);
-/// Detaches a mount and what is mounted below it. Without MNT_DETACH_FLAG: -EBUSY while anybody uses
-/// it or something is mounted below. -EINVAL: not attached, or the top of the namespace. The caller
-/// has a reference, which stays. Sleeps.
+/// Detaches a mount: with MNT_DETACH_FLAG, whatever uses it, and with it each mount below it.
+/// Without: -EBUSY while there is a reference besides the caller's and the namespace's, or something
+/// is mounted on it. -EINVAL: not in the namespace, or its top. The caller has a reference, which
+/// stays. Sleeps.
 int do_umount(mount *mnt, unsigned flags);
 /// Detaches everything mounted on `dentry`, seen through whatever mount, and unhashes it before
-/// that if there is anything. Sleeps.
+/// that if there is anything. What is mounted below stays connected to what was detached, until that
+/// is gone. Sleeps.
 void detach_mounts(dentry *dentry);
-/// Mounts that exist, attached or not. Exact only at rest.
+/// Mounts that exist, attached or not, freed ones until the end of their grace period. Exact only at
+/// rest.
 long mount_count();
 
 /// May the mount be written to? 0 or -EROFS; nothing to give back (reduced: a mount does not turn

@@ -19,6 +19,9 @@ struct vfs_config {
     unsigned long dhash_entries = 0;
     /// Buckets of the inode hash; 0 for one bucket for every 16 KiB of memory.
     unsigned long ihash_entries = 0;
+    /// Buckets of the tables of mounts and of mountpoints; 0 for one for every 512 KiB of memory.
+    unsigned long mhash_entries = 0;
+    unsigned long mphash_entries = 0;
     /// log2 of the buckets of the in-lookup table, 0 to 20; the kernel has 1024 buckets.
     unsigned in_lookup_shift = 10;
     /// The sysctl fs.dentry-negative: d_delete() also unhashes what it turns negative.
@@ -37,10 +40,12 @@ struct vfs_leaks {
     long kmalloc_objects; ///< long names, super blocks, a file system's own memory
     long counters;        ///< statistics that should be back at zero and are not
     long hash_entries;    ///< left in the dentry, in-lookup or inode hash
+    long mounts;          ///< with references left, or still attached
 
     bool none() const
     {
-        return !dentries && !inodes && !files && !kmalloc_objects && !counters && !hash_entries;
+        return !dentries && !inodes && !files && !kmalloc_objects && !counters && !hash_entries &&
+               !mounts;
     }
 };
 
