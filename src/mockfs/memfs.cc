@@ -312,6 +312,7 @@ memfs_disk *new_disk(const memfs_options &options)
         return nullptr;
     disk = new (memory) memfs_disk();
     disk->options = options;
+    disk->last_ino = options.last_used_ino;
     spin_lock_init(&disk->nodes_lock, "memfs.nodes_lock");
     INIT_LIST_HEAD(&disk->nodes);
     return disk;
@@ -982,6 +983,34 @@ int memfs_add_directory_name(super_block *sb, memfs_node *directory, const char 
     add_name(directory, entry, node);
     update_cached_inode(sb, directory);
     return 0;
+}
+
+void memfs_for_each_entry(super_block *sb, void (*visit)(void *argument, const memfs_entry &),
+                          void *argument)
+{
+    list_head *nodes = &disk_of(sb)->nodes;
+
+    for (list_head *at = list_first(nodes); at != nodes; at = list_next(at)) {
+        const memfs_node *directory = container_of(at, memfs_node, disk_list);
+
+        for (const memfs_name &name : directory->names) {
+            const name_key key = name.key();
+            const memfs_node *node = name.node;
+
+            visit(argument, {.directory = directory->ino,
+                             .name = key.text,
+                             .length = key.length,
+                             .ino = node->ino,
+                             .type = node->type,
+                             .nlink = node->nlink,
+                             .body = node->body ? node->body->text() : nullptr});
+        }
+    }
+}
+
+ino_t memfs_root_ino(super_block *sb)
+{
+    return disk_of(sb)->root->ino;
 }
 
 long memfs_node_count(super_block *sb)

@@ -229,6 +229,37 @@ TEST_F(Memfs, IsEmptyAtFirst)
     EXPECT_FALSE(exists("a"));
 }
 
+TEST_F(Memfs, TellsWhatIsOnTheDisk)
+{
+    memfs_node *directory = add(memfs_root_node(sb), "d", S_IFDIR_TYPE | 0755);
+    std::vector<std::string> seen;
+
+    add(directory, "b", S_IFREG_TYPE | 0644);
+    add(directory, "a", S_IFLNK_TYPE | 0777, "b");
+    memfs_for_each_entry(
+        sb,
+        [](void *argument, const memfs_entry &entry) {
+            static_cast<std::vector<std::string> *>(argument)->push_back(
+                std::to_string(entry.directory) + ":" + std::string(entry.name, entry.length) +
+                "=" + std::to_string(entry.ino) + "x" + std::to_string(entry.nlink) +
+                (entry.body ? std::string("->") + entry.body : ""));
+        },
+        &seen);
+    EXPECT_EQ(memfs_root_ino(sb), 1u);
+    EXPECT_EQ(seen, (std::vector<std::string>{"1:d=2x2", "2:a=4x1->b", "2:b=3x1"}));
+}
+
+TEST_F(Memfs, NumbersInodesFromWhereItIsTold)
+{
+    memfs_options options;
+    super_block *other;
+
+    options.last_used_ino = 1000;
+    other = memfs_mount(options, "other");
+    EXPECT_EQ(memfs_root_ino(other), 1001u);
+    EXPECT_EQ(memfs_unmount(other), 0);
+}
+
 TEST_F(Memfs, MountsOrLeavesNothing)
 {
     for (long n = 1;; n++) {

@@ -34,6 +34,8 @@ struct memfs_options {
     void *before_lookup_argument = nullptr;
     /// Operations of every dentry, or none.
     const dentry_operations *default_dentry_operations = nullptr;
+    /// Inode numbers begin after this one.
+    ino_t last_used_ino = 0;
     /// Permissions and owner of the root directory.
     umode_t root_mode = 0755;
     kuid_t root_uid = 0;
@@ -68,6 +70,22 @@ void memfs_set_attributes(super_block *sb, memfs_node *node, umode_t permissions
                           kgid_t gid);
 /// The device number of a device node. Before anybody walks the disk.
 void memfs_set_device(memfs_node *node, unsigned device);
+/// A name on the disk and the node that it stands for.
+struct memfs_entry {
+    ino_t directory; ///< the directory's inode number
+    const char *name;
+    size_t length;
+    ino_t ino;
+    umode_t type; ///< S_IF* bits
+    unsigned nlink;
+    const char *body; ///< of a symbolic link, or nullptr
+};
+/// Calls visit(argument, entry) for every name on the disk, the oldest directory's first, by name.
+/// Nobody changes anything meanwhile. Takes no locks.
+void memfs_for_each_entry(super_block *sb, void (*visit)(void *argument, const memfs_entry &),
+                          void *argument);
+/// Inode number of the root directory.
+ino_t memfs_root_ino(super_block *sb);
 /// Nodes on the disk, the root included.
 long memfs_node_count(super_block *sb);
 
