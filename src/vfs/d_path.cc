@@ -18,7 +18,7 @@
 
 #include "dcache_internal.h"
 #include "dcsim/vfs/mount.h"
-#include "dcsim/vfs/task.h"
+#include "dcsim/vfs/syscalls.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -339,6 +339,60 @@ char *dentry_path(const dentry *dentry, char *buffer, int length)
     else
         prepend_char(&b, '\0');
     return __dentry_path(dentry, &b);
+}
+
+// Linux v6.12 fs/d_path.c get_fs_root_and_pwd_rcu().
+static void get_fs_root_and_pwd_rcu(fs_struct *fs, path *root, path *pwd) __must_hold_shared(rcu)
+{
+    unsigned seq;
+
+    do {
+        seq = read_seqcount_begin(&fs->seq);
+        *root = {READ_ONCE(fs->root.mnt), READ_ONCE(fs->root.dentry)};
+        *pwd = {READ_ONCE(fs->pwd.mnt), READ_ONCE(fs->pwd.dentry)};
+    } while (read_seqcount_retry(&fs->seq, seq));
+}
+
+/// getcwd(2) into `page`, PATH_MAX_LENGTH bytes: the path, or ERR_PTR.
+static char *write_pwd(fs_struct *fs, char *page)
+{
+    prepend_buffer b = whole_buffer(page, static_cast<int>(PATH_MAX_LENGTH));
+    path root, pwd;
+
+    rcu_read_lock();
+    get_fs_root_and_pwd_rcu(fs, &root, &pwd);
+    if (unlikely(d_unlinked(pwd.dentry))) {
+        rcu_read_unlock();
+        return ERR_PTR(-ENOENT);
+    }
+    prepend_char(&b, '\0');
+    if (unlikely(prepend_path(&pwd, &root, &b) != AT_ROOT))
+        prepend(&b, "(unreachable)", sizeof("(unreachable)") - 1);
+    rcu_read_unlock();
+    return extract_string(&b);
+}
+
+// Linux v6.12 fs/d_path.c getcwd(2).
+int sys_getcwd(vfs_task *task, char *buffer, size_t size)
+{
+    char *page = static_cast<char *>(kmalloc(PATH_MAX_LENGTH));
+    const char *text;
+    int result;
+
+    if (!page)
+        return -ENOMEM;
+    text = write_pwd(task->fs, page);
+    if (IS_ERR(text)) {
+        result = PTR_ERR(text);
+    } else {
+        result = static_cast<int>(page + PATH_MAX_LENGTH - text);
+        if (static_cast<size_t>(result) > size)
+            result = -ERANGE;
+        else
+            memcpy(buffer, text, static_cast<size_t>(result));
+    }
+    kfree(page);
+    return result;
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND
