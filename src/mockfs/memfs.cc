@@ -363,6 +363,7 @@ void drop_name_links(inode *inode)
 
 extern const inode_operations memfs_dir_inode_operations;
 extern const inode_operations memfs_symlink_inode_operations;
+extern const inode_operations memfs_fast_symlink_inode_operations;
 extern const inode_operations memfs_file_inode_operations;
 extern const file_operations memfs_dir_operations;
 
@@ -399,8 +400,10 @@ void fill_inode(inode *inode, memfs_node *node)
         break;
     case S_IFLNK_TYPE:
         inode->i_op = &memfs_symlink_inode_operations;
-        if (disk_of(inode->i_sb)->options.links_in_inode)
+        if (disk_of(inode->i_sb)->options.links_in_inode) {
+            inode->i_op = &memfs_fast_symlink_inode_operations;
             WRITE_LOCKED(inode->i_link, node->body->text());
+        }
         break;
     case S_IFREG_TYPE:
         inode->i_fop = &memfs_file_operations;
@@ -795,6 +798,11 @@ const inode_operations memfs_dir_inode_operations = {
     .rename = memfs_rename,
     .setattr = memfs_setattr,
     .tmpfile = memfs_tmpfile,
+};
+
+const inode_operations memfs_fast_symlink_inode_operations = {
+    .get_link = simple_get_link,
+    .setattr = memfs_setattr,
 };
 
 const inode_operations memfs_symlink_inode_operations = {

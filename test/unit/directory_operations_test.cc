@@ -9,6 +9,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "acting_as.h"
+#include "dcsim/vfs/mount.h"
 #include "vfs_fixture.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -67,6 +69,11 @@ class directory_fixture : public vfs_fixture
         EXPECT_FALSE(mode & S_IFMT_MASK);
         return operating_->make("mkdir", in, dentry, static_cast<umode_t>(mode | S_IFDIR_TYPE));
     }
+    static int mknod(inode *in, dentry *dentry, umode_t mode, unsigned device)
+    {
+        operating_->device = device;
+        return operating_->make("mknod", in, dentry, mode);
+    }
     static int symlink(inode *in, dentry *dentry, const char *body)
     {
         operating_->body = body;
@@ -119,6 +126,7 @@ class directory_fixture : public vfs_fixture
                                                            .symlink = symlink,
                                                            .mkdir = mkdir,
                                                            .rmdir = rmdir,
+                                                           .mknod = mknod,
                                                            .rename = rename};
 
     /// Runs an operation on a directory that it wants locked.
@@ -174,6 +182,7 @@ class directory_fixture : public vfs_fixture
     dentry_ref dir, file;
     std::vector<std::string> calls;
     std::string body;
+    unsigned device = 0;
     unsigned rename_flags = 0;
     int failure = 0;
     std::function<void()> during; ///< runs inside each callback
@@ -182,7 +191,40 @@ class directory_fixture : public vfs_fixture
     static inline directory_fixture *operating_;
 };
 
+/// Something is mounted on `where` (another view of `what`, of the same kind) as long as this lives.
+class mounted_on
+{
+  public:
+    mounted_on(super_block *sb, dentry *where, dentry *what)
+        : top_(vfs_create_mount(sb)), at_{&top_->mnt, where}
+    {
+        const path source = {&top_->mnt, what};
+
+        set_namespace_root(top_);
+        EXPECT_EQ(do_loopback(&source, &at_), 0);
+    }
+    ~mounted_on()
+    {
+        vfsmount *mounted = lookup_mnt(&at_);
+
+        EXPECT_EQ(do_umount(real_mount(mounted), MNT_DETACH_FLAG), 0);
+        mntput(mounted);
+        set_namespace_root(nullptr);
+        mntput(&top_->mnt);
+    }
+    mounted_on(const mounted_on &) = delete;
+    mounted_on &operator=(const mounted_on &) = delete;
+
+  private:
+    mount *top_;
+    path at_;
+};
+
 using VfsCreate = directory_fixture;
+using VfsMknod = directory_fixture;
+using VfsReadlink = directory_fixture;
+using MayDelete = directory_fixture;
+using MayCreate = directory_fixture;
 using VfsMkdir = directory_fixture;
 using VfsSymlink = directory_fixture;
 using VfsLink = directory_fixture;
@@ -278,6 +320,202 @@ TEST_F(VfsSymlink, MakesASymbolicLink)
               -EEXIST);
 }
 
+// --- vfs_mknod() ---
+
+int mknod_in(inode *in, dentry *dentry, umode_t mode, unsigned device)
+{
+    return vfs_mknod(in, dentry, mode, device);
+}
+
+TEST_F(VfsMknod, MakesWhatItWasToldTo)
+{
+    dentry_ref fresh = make_negative(dir.get(), "fresh");
+
+    EXPECT_EQ(locked(dir.get(),
+                     [&](inode *in) { return mknod_in(in, fresh.get(), S_IFBLK_TYPE | 0666, 77); }),
+              0);
+    EXPECT_EQ(READ_ONCE(d_inode(fresh.get())->i_mode), S_IFBLK_TYPE | 0644) << "umask 022";
+    EXPECT_EQ(device, 77u);
+    EXPECT_EQ(locked(dir.get(),
+                     [&](inode *in) { return mknod_in(in, fresh.get(), S_IFBLK_TYPE | 0666, 77); }),
+              -EEXIST);
+}
+
+TEST_F(VfsMknod, DevicesAreForThePrivileged)
+{
+    dentry_ref fresh = make_negative(dir.get(), "fresh");
+    WRITE_ONCE(d_inode(dir.get())->i_uid, 1000);
+    const auto make = [&](umode_t type, unsigned number) {
+        return locked(dir.get(),
+                      [&](inode *in) { return mknod_in(in, fresh.get(), type | 0600, number); });
+    };
+
+    acting_as owner(1000, 1000);
+    EXPECT_EQ(make(S_IFCHR_TYPE, 1), -EPERM);
+    EXPECT_EQ(make(S_IFBLK_TYPE, 0), -EPERM);
+    EXPECT_THAT(calls, IsEmpty());
+    EXPECT_EQ(make(S_IFCHR_TYPE, 0), 0) << "a whiteout is no device";
+    fresh = make_negative(dir.get(), "fifo");
+    EXPECT_EQ(make(S_IFIFO_TYPE, 0), 0);
+}
+
+// --- Permissions, and which error comes first ---
+
+constexpr kuid_t USER = 1000, OTHER_USER = 2000;
+
+/// The directory belongs to USER, with these permissions.
+void give(dentry *directory, umode_t permissions)
+{
+    WRITE_ONCE(d_inode(directory)->i_uid, USER);
+    WRITE_ONCE(d_inode(directory)->i_mode, static_cast<umode_t>(S_IFDIR_TYPE | permissions));
+}
+
+TEST_F(MayCreate, NeedsToWriteAndSearchTheDirectory)
+{
+    dentry_ref fresh = make_negative(dir.get(), "fresh");
+    acting_as user(USER, USER);
+
+    for (umode_t permissions : {0500, 0600, 0100, 0000, 0477}) {
+        give(dir.get(), permissions);
+        EXPECT_EQ(create_in(dir.get(), "fresh"), -EACCES) << std::oct << permissions;
+        EXPECT_EQ(mkdir_in(dir.get(), "fresh"), -EACCES);
+        EXPECT_EQ(locked(dir.get(), [&](inode *in) { return vfs_symlink(in, fresh.get(), "b"); }),
+                  -EACCES);
+        EXPECT_EQ(locked(dir.get(), [&](inode *in) { return vfs_mknod(in, fresh.get(), 0, 0); }),
+                  -EACCES);
+        EXPECT_EQ(link_at(file.get(), dir.get(), "fresh", 5), -EACCES);
+    }
+    EXPECT_THAT(calls, IsEmpty());
+    give(dir.get(), 0300);
+    EXPECT_EQ(create_in(dir.get(), "fresh"), 0);
+}
+
+TEST_F(MayCreate, WhatExistsExistsAndWhatIsGoneIsGoneForEverybody)
+{
+    dentry_ref fresh = make_negative(dir.get(), "fresh");
+    acting_as user(OTHER_USER, OTHER_USER);
+
+    give(dir.get(), 0);
+    EXPECT_EQ(locked(dir.get(), [&](inode *in) { return vfs_create(in, file.get(), 0600); }),
+              -EEXIST);
+    d_inode(dir.get())->i_flags |= S_DEAD;
+    EXPECT_EQ(locked(dir.get(), [&](inode *in) { return vfs_create(in, fresh.get(), 0600); }),
+              -ENOENT);
+}
+
+TEST_F(MayDelete, NeedsToWriteAndSearchTheDirectory)
+{
+    dentry_ref inside = make_directory(dir.get(), "inside");
+    acting_as user(USER, USER);
+
+    give(dir.get(), 0500);
+    EXPECT_EQ(unlink_in(dir.get(), "file"), -EACCES);
+    EXPECT_EQ(rmdir_in(dir.get(), "inside"), -EACCES);
+    EXPECT_EQ(rename_to(dir.get(), "file", dir.get(), "fresh"), -EACCES);
+    // Before the type of the victim is looked at.
+    EXPECT_EQ(rmdir_in(dir.get(), "file"), -EACCES);
+    EXPECT_EQ(unlink_in(dir.get(), "inside"), -EACCES);
+    EXPECT_THAT(calls, IsEmpty());
+    give(dir.get(), 0300);
+    EXPECT_EQ(unlink_in(dir.get(), "file"), 0);
+}
+
+TEST_F(MayDelete, InAStickyDirectoryEverybodyRemovesHisOwn)
+{
+    dentry_ref inside = make_directory(dir.get(), "inside");
+    dentry_ref own = make_file(dir.get(), "own");
+
+    give(dir.get(), 01777);
+    WRITE_ONCE(d_inode(own.get())->i_uid, OTHER_USER);
+    acting_as other(OTHER_USER, OTHER_USER);
+    EXPECT_EQ(unlink_in(dir.get(), "file"), -EPERM);
+    EXPECT_EQ(rename_to(dir.get(), "file", dir.get(), "fresh"), -EPERM);
+    EXPECT_EQ(rename_to(dir.get(), "own", dir.get(), "file"), -EPERM) << "it would go";
+    // Before the type of the victim is looked at.
+    EXPECT_EQ(unlink_in(dir.get(), "inside"), -EPERM);
+    EXPECT_EQ(rmdir_in(dir.get(), "file"), -EPERM);
+    EXPECT_THAT(calls, IsEmpty());
+    EXPECT_EQ(unlink_in(dir.get(), "own"), 0);
+}
+
+TEST_F(MayDelete, TheTypeComesBeforeTheRemovedDirectory)
+{
+    d_inode(dir.get())->i_flags |= S_DEAD;
+    EXPECT_EQ(locked(dir.get(), [&](inode *in) { return vfs_rmdir(in, file.get()); }), -ENOTDIR);
+    EXPECT_EQ(locked(dir.get(), [&](inode *in) { return vfs_unlink(in, file.get()); }), -ENOENT);
+}
+
+TEST_F(RenameAt, ADirectoryThatGetsAnotherParentMustBeWritable)
+{
+    dentry_ref moved = make_directory(dir.get(), "moved");
+    dentry_ref swapped = make_directory(root, "swapped");
+
+    give(dir.get(), 0777);
+    give(root, 0777);
+    give(moved.get(), 0555);
+    give(swapped.get(), 0777);
+    acting_as user(OTHER_USER, OTHER_USER);
+    EXPECT_EQ(rename_to(dir.get(), "moved", root, "elsewhere"), -EACCES);
+    EXPECT_EQ(rename_to(root, "swapped", dir.get(), "moved", RENAME_EXCHANGE_FLAG), -EACCES);
+    EXPECT_THAT(calls, IsEmpty());
+    EXPECT_EQ(rename_to(dir.get(), "moved", dir.get(), "beside"), 0) << "its \"..\" stays";
+    EXPECT_EQ(rename_to(dir.get(), "file", root, "file"), 0) << "files have none";
+}
+
+// --- vfs_readlink() ---
+
+int released_links;
+
+const char *counted_link(dentry *, inode *, delayed_call *done)
+{
+    set_delayed_call(
+        done, [](void *) { released_links++; }, nullptr);
+    return "counted";
+}
+
+const char *failing_link(dentry *, inode *, delayed_call *)
+{
+    return ERR_PTR(-EIO);
+}
+
+TEST_F(VfsReadlink, CopiesAsMuchAsFitsWithoutANul)
+{
+    dentry_ref link = make_symlink(dir.get(), "link");
+    char buffer[] = "##########";
+
+    EXPECT_EQ(vfs_readlink(link.get(), buffer, 10), 6);
+    EXPECT_STREQ(buffer, "target####");
+    EXPECT_EQ(vfs_readlink(link.get(), buffer, 3), 3);
+    WRITE_ONCE(d_inode(link.get())->i_link, "in the inode");
+    EXPECT_EQ(vfs_readlink(link.get(), buffer, 10), 10);
+    EXPECT_STREQ(buffer, "in the ino");
+    WRITE_ONCE(d_inode(link.get())->i_link, nullptr);
+}
+
+TEST_F(VfsReadlink, WhatIsNoLinkSaysNothing)
+{
+    char buffer[10];
+
+    EXPECT_EQ(vfs_readlink(file.get(), buffer, 10), -EINVAL);
+    EXPECT_EQ(vfs_readlink(dir.get(), buffer, 10), -EINVAL);
+}
+
+TEST_F(VfsReadlink, GivesTheBodyBack)
+{
+    static constexpr inode_operations counted = {.get_link = counted_link};
+    static constexpr inode_operations failing = {.get_link = failing_link};
+    dentry_ref link = make_symlink(dir.get(), "link");
+    char buffer[10];
+
+    released_links = 0;
+    d_inode(link.get())->i_op = &counted;
+    EXPECT_EQ(vfs_readlink(link.get(), buffer, 10), 7);
+    EXPECT_EQ(released_links, 1);
+    d_inode(link.get())->i_op = &failing;
+    EXPECT_EQ(vfs_readlink(link.get(), buffer, 10), -EIO);
+    d_inode(link.get())->i_op = &symlink_operations;
+}
+
 // --- vfs_link() ---
 
 TEST_F(VfsLink, GivesAFileAnotherName)
@@ -310,6 +548,30 @@ TEST_F(VfsLink, AFileWithoutALinkDoesNotComeBack)
               -ENOENT);
     EXPECT_THAT(calls, IsEmpty());
     expect_unlocked({file.get()});
+}
+
+TEST_F(VfsLink, AFileThatNeverHadANameGetsItsFirstOnce)
+{
+    dentry_ref fresh = make_negative(root, "fresh");
+    inode *inode = d_inode(file.get());
+    clear_nlink(inode);
+    inode->i_state |= I_LINKABLE;
+
+    EXPECT_EQ(locked(root, [&](auto *in) { return vfs_link(file.get(), in, fresh.get()); }), 0);
+    EXPECT_EQ(READ_ONCE(inode->i_nlink), 1u);
+    EXPECT_FALSE(READ_ONCE(inode->i_state) & I_LINKABLE);
+}
+
+TEST_F(VfsLink, AFailureLeavesItLinkable)
+{
+    dentry_ref fresh = make_negative(root, "fresh");
+    clear_nlink(d_inode(file.get()));
+    d_inode(file.get())->i_state |= I_LINKABLE;
+    failure = -ENOSPC;
+
+    EXPECT_EQ(locked(root, [&](auto *in) { return vfs_link(file.get(), in, fresh.get()); }),
+              -ENOSPC);
+    EXPECT_TRUE(READ_ONCE(d_inode(file.get())->i_state) & I_LINKABLE);
 }
 
 TEST_F(VfsLink, ANameInUseExists)
@@ -389,7 +651,8 @@ TEST_F(VfsUnlink, ARemovedDirectoryIsNotChanged)
 
 TEST_F(VfsUnlink, AMountpointIsBusy)
 {
-    ASSERT_EQ(d_set_mounted(file.get()), 0);
+    dentry_ref other = make_file(root, "other");
+    mounted_on mounted(sb, file.get(), other.get());
 
     EXPECT_EQ(locked(dir.get(), [&](inode *in) { return vfs_unlink(in, file.get()); }), -EBUSY);
     EXPECT_THAT(calls, IsEmpty());
@@ -474,7 +737,8 @@ TEST_F(VfsRmdir, ARootIsBusy)
 
 TEST_F(VfsRmdir, AMountpointIsBusy)
 {
-    ASSERT_EQ(d_set_mounted(dir.get()), 0);
+    dentry_ref other = make_directory(root, "other");
+    mounted_on mounted(sb, dir.get(), other.get());
 
     EXPECT_EQ(locked(root, [&](inode *in) { return vfs_rmdir(in, dir.get()); }), -EBUSY);
     EXPECT_THAT(calls, IsEmpty());
@@ -971,7 +1235,7 @@ TEST_F(RenameAt, DirectoriesAndFilesDoNotReplaceEachOther)
 TEST_F(RenameAt, MountpointsAreBusy)
 {
     dentry_ref target = make_directory(root, "target");
-    ASSERT_EQ(d_set_mounted(target.get()), 0);
+    mounted_on mounted(sb, target.get(), dir.get());
     make_directory(root, "source");
 
     EXPECT_EQ(rename_to(root, "source", root, "target"), -EBUSY);

@@ -580,7 +580,18 @@ TEST_F(LinkCount, ComplainsWhenADeletedFileGetsAName)
 
     clear_nlink(inode);
     inc_nlink(inode);
-    EXPECT_THAT(warnings.take(), ElementsAre(HasSubstr("i_nlink")));
+    EXPECT_THAT(warnings.take(), ElementsAre(HasSubstr("I_LINKABLE")));
+    iput(inode);
+}
+
+TEST_F(LinkCount, AFileThatNeverHadANameMayGetOne)
+{
+    inode *inode = make_whole(number);
+
+    clear_nlink(inode);
+    inode->i_state |= I_LINKABLE;
+    inc_nlink(inode);
+    EXPECT_EQ(READ_ONCE(inode->i_nlink), 1u);
     iput(inode);
 }
 

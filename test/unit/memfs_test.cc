@@ -507,35 +507,48 @@ TEST_F(Memfs, DoesNotRemoveWhatIsNotOnTheDisk)
 
 // --- Files without a name ---
 
+/// A file to be opened at a dentry, as vfs_tmpfile() hands it over: without references on its path.
+file *nameless_file(dentry *dentry)
+{
+    file *file = alloc_empty_file(OPEN_RDONLY, &init_cred);
+
+    file->f_path.dentry = dentry;
+    return file;
+}
+
 TEST_F(Memfs, MakesAFileThatGoesWithItsLastUser)
 {
     dentry_ref nameless = adopt_dentry(d_alloc_name(root, "placeholder"));
-    file file = {{nullptr, nameless.get()}};
+    file *file = nameless_file(nameless.get());
     inode *dir = d_inode(root);
 
-    ASSERT_EQ(dir->i_op->tmpfile(dir, &file, 0600), 0);
+    ASSERT_EQ(dir->i_op->tmpfile(dir, file, 0600), 0);
+    EXPECT_TRUE(file->f_mode & FMODE_OPENED);
     inode *inode = d_inode(nameless.get());
     EXPECT_EQ(READ_ONCE(inode->i_nlink), 0u);
     EXPECT_EQ(READ_ONCE(inode->i_mode), S_IFREG_TYPE | 0600);
     EXPECT_FALSE(READ_ONCE(inode->i_state) & I_NEW);
     EXPECT_EQ(nodes(), 2);
     nameless.reset();
+    EXPECT_EQ(nodes(), 2) << "it is open";
+    fput(file);
     EXPECT_EQ(nodes(), 1);
 }
 
 TEST_F(Memfs, FailsToMakeANamelessFileWithoutMemory)
 {
     dentry_ref nameless = adopt_dentry(d_alloc_name(root, "placeholder"));
-    file file = {{nullptr, nameless.get()}};
+    file *file = nameless_file(nameless.get());
     inode *dir = d_inode(root);
 
     for (long n = 1; n <= 2; n++) {
         kmem_fail_nth(n);
-        EXPECT_EQ(dir->i_op->tmpfile(dir, &file, 0600), -ENOMEM) << n;
+        EXPECT_EQ(dir->i_op->tmpfile(dir, file, 0600), -ENOMEM) << n;
         EXPECT_TRUE(kmem_failure_delivered());
         EXPECT_EQ(nodes(), 1);
     }
     EXPECT_TRUE(d_is_negative(nameless.get()));
+    fput(file);
 }
 
 // --- Renaming ---
