@@ -92,10 +92,7 @@ class path_fixture : public ::testing::Test
         WRITE_ONCE(sysctl_protected_symlinks, 1);
         set_fs_root(&init_fs, &nowhere);
         set_fs_pwd(&init_fs, &nowhere);
-        put_files_struct(&init_files);
-        init_files.users = 1;
         set_namespace_root(nullptr);
-        EXPECT_EQ(mount_count(), 0);
         EXPECT_EQ(memfs_unmount(sb), 0);
         expect_nothing_left(vfs_exit());
     }

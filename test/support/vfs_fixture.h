@@ -234,6 +234,8 @@ inline void expect_nothing_left(const vfs_leaks &leaks)
     EXPECT_EQ(leaks.kmalloc_objects, 0);
     EXPECT_EQ(leaks.counters, 0);
     EXPECT_EQ(leaks.hash_entries, 0);
+    EXPECT_EQ(leaks.files, 0);
+    EXPECT_EQ(leaks.mounts, 0);
 }
 
 class vfs_fixture : public ::testing::Test

@@ -18,7 +18,7 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-constexpr umode_t file_mode(scenario::file_kind kind)
+constexpr umode_t mode_of(scenario::file_kind kind)
 {
     switch (kind) {
     case scenario::file_kind::directory:
@@ -164,7 +164,7 @@ void scenario_world::fill_disk()
             nodes.push_back(node);
         } else {
             nodes.push_back(memfs_add_node(
-                mounted(), parent, path.name.data(), path.name.size(), file_mode(entry.kind),
+                mounted(), parent, path.name.data(), path.name.size(), mode_of(entry.kind),
                 entry.kind == scenario::file_kind::symlink ? entry.target.c_str() : nullptr));
         }
         state_->failures_left[static_cast<size_t>(entry.path)] = entry.lookup_failures;
