@@ -60,6 +60,8 @@ simulation::simulation(const run_options &options) : warnings_before_(warning_co
     }
     sb_ = sb;
     mnt_ = &mount->mnt;
+    // Part of the namespace: references on it come and go without a lock.
+    set_namespace_root(mount);
 }
 
 simulation::~simulation()
@@ -74,12 +76,14 @@ std::vector<std::string> simulation::shut_down()
 {
     std::vector<std::string> problems;
 
+    set_namespace_root(nullptr);
     mntput(mnt_);
     complain(problems, memfs_unmount(sb_), "dentries and inodes were still in use at umount");
     sb_ = nullptr;
     const vfs_leaks leaks = vfs_exit();
     complain(problems, leaks.dentries, "dentries were never freed");
     complain(problems, leaks.inodes, "inodes were never freed");
+    complain(problems, leaks.mounts, "mounts were never freed");
     complain(problems, leaks.kmalloc_objects, "pieces of kmalloc() memory were never freed");
     complain(problems, leaks.counters, "counters are not back at zero");
     complain(problems, leaks.hash_entries, "entries were left in a hash table");
