@@ -279,8 +279,18 @@ void detach_mounts(dentry *dentry)
 namespace
 {
 
-// Linux v6.12 fs/namespace.c attach_recursive_mnt(), count_mounts(). Reduced: one mount that is new.
-int attach_recursive_mnt(mount *source, mount *dest, mountpoint *dest_mp)
+// Linux v6.12 fs/namespace.c attach_mnt(). Reduced: never beneath.
+void attach_mnt(mount *mnt, mount *parent, mountpoint *mp) __must_hold(&namespace_sem, &mount_lock)
+{
+    mnt_set_mountpoint(parent, mp, mnt);
+    __attach_mnt(mnt, parent);
+}
+
+// Linux v6.12 fs/namespace.c attach_recursive_mnt(), count_mounts(). Reduced: a new mount is one, not
+// a tree; no propagation.
+//
+// When `moving`, the count of the mountpoint that it leaves is the caller's afterwards.
+int attach_recursive_mnt(mount *source, mount *dest, mountpoint *dest_mp, bool moving)
     __must_hold(&namespace_sem)
 {
     // The kernel takes this to slip mounts below others, and finds out here that the root was
@@ -290,13 +300,18 @@ int attach_recursive_mnt(mount *source, mount *dest, mountpoint *dest_mp)
 
     if (IS_ERR(source_mp))
         return PTR_ERR(source_mp);
-    if (READ_LOCKED(dest->mnt_ns)->nr_mounts >= sysctl_mount_max)
+    if (!moving && READ_LOCKED(dest->mnt_ns)->nr_mounts >= sysctl_mount_max)
         error = -ENOSPC;
 
     lock_mount_hash();
     if (!error) {
-        mnt_set_mountpoint(dest, dest_mp, source);
-        commit_tree(source);
+        if (moving) {
+            unhash_mnt(source);
+            attach_mnt(source, dest, dest_mp);
+        } else {
+            mnt_set_mountpoint(dest, dest_mp, source);
+            commit_tree(source);
+        }
     }
     put_mountpoint(source_mp);
     unlock_mount_hash();
@@ -308,7 +323,7 @@ int graft_tree(mount *mnt, mount *parent, mountpoint *mp) __must_hold(&namespace
 {
     if (d_is_dir(mp->m_dentry) != d_is_dir(mnt->mnt.mnt_root))
         return -ENOTDIR;
-    return attach_recursive_mnt(mnt, parent, mp);
+    return attach_recursive_mnt(mnt, parent, mp, false);
 }
 
 // Linux v6.12 fs/namespace.c do_lock_mount(). Reduced: never beneath.
@@ -393,6 +408,30 @@ int add_bind_mount(const path *old, const path *where, mountpoint *mp) __must_ho
     return error;
 }
 
+// Linux v6.12 fs/namespace.c do_move_mount(), the tests and the move.
+int move_mount_to(const path *old, const path *where, mountpoint *mp) __must_hold(&namespace_sem)
+{
+    mount *mnt = real_mount(old->mnt);
+    mountpoint *old_mp = mnt->mnt_mp;
+    int error;
+
+    if (!check_mnt(mnt) || !mnt_has_parent(mnt) || READ_ONCE(mnt->mnt.mnt_flags) & MNT_LOCKED)
+        return -EINVAL;
+    if (old->dentry != old->mnt->mnt_root || d_is_dir(where->dentry) != d_is_dir(old->dentry))
+        return -EINVAL;
+    for (mount *p = real_mount(where->mnt); mnt_has_parent(p); p = READ_ONCE(p->mnt_parent))
+        if (p == mnt)
+            return -ELOOP;
+
+    error = attach_recursive_mnt(mnt, real_mount(where->mnt), mp, true);
+    if (error)
+        return error;
+    read_seqlock_excl(&mount_lock);
+    put_mountpoint(old_mp);
+    read_sequnlock_excl(&mount_lock);
+    return 0;
+}
+
 /// Runs `add` with the place locked that is now on top at `where`.
 template <typename Add>
 int add_at(const path *where, Add add) __context_unsafe("lock_mount() locks or not")
@@ -428,6 +467,22 @@ int do_loopback(const path *old, const path *where)
     return add_at(where, [old](const path *place, mountpoint *mp) __must_hold(&namespace_sem) {
         return add_bind_mount(old, place, mp);
     });
+}
+
+// Linux v6.12 fs/namespace.c do_move_mount().
+int do_move_mount(const path *old, const path *where)
+{
+    mount *parent = nullptr;
+    int error;
+
+    error = add_at(where, [&](const path *place, mountpoint *mp) __must_hold(&namespace_sem) {
+        parent = READ_ONCE(real_mount(old->mnt)->mnt_parent);
+        return move_mount_to(old, place, mp);
+    });
+    // The reference that the mount had on it.
+    if (!error)
+        mntput(&parent->mnt);
+    return error;
 }
 
 // Linux v6.12 fs/namespace.c init_mount_tree(), put_mnt_ns(): the parts that concern the mounts.

@@ -441,13 +441,13 @@ TEST_F(RenamedPath, AWalkMissesNothing)
     path where = {&top->mnt, deep.get()};
     path everything = {&top->mnt, root};
     counter_change restarts(WALK_RESTARTS);
-    ASSERT_EQ(attach_mount(mounted, &where), 0);
+    set_namespace_root(top);
+    ASSERT_EQ(do_add_mount(mounted, &where), 0);
 
     race([&] { exchange(); }, [&] { EXPECT_TRUE(path_has_submounts(&everything)); }, renames,
          &restarts);
-    detach_mount(mounted);
-    free_mount(mounted);
-    free_mount(top);
+    set_namespace_root(nullptr);
+    mntput(&top->mnt);
     EXPECT_EQ(generic_shutdown_super(other), 0);
 }
 

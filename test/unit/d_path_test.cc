@@ -214,8 +214,7 @@ class d_path_fixture : public vfs_fixture
         other_sb = make_super_block();
         other = vfs_create_mount(other_sb);
         directory = make_directory(root, "directory");
-        path where = {&top->mnt, directory.get()};
-        ASSERT_EQ(attach_mount(other, &where), 0);
+        attach(other, top, directory.get());
         inside = make_child(other_sb->s_root, "inside", make_inode(other_sb, S_IFDIR_TYPE));
         file = make_child(inside.get(), "file", make_inode(other_sb, S_IFREG_TYPE));
     }
@@ -226,11 +225,19 @@ class d_path_fixture : public vfs_fixture
         file.reset();
         inside.reset();
         directory.reset();
-        detach_mount(other);
-        free_mount(other);
-        free_mount(top);
+        set_namespace_root(nullptr);
+        mntput(&other->mnt);
+        mntput(&top->mnt);
         EXPECT_EQ(generic_shutdown_super(other_sb), 0);
         vfs_fixture::TearDown();
+    }
+
+    /// The caller still has a reference on the mount after that.
+    static void attach(mount *mnt, mount *where, dentry *dentry)
+    {
+        path path = {&where->mnt, dentry};
+        mntget(&mnt->mnt);
+        EXPECT_EQ(do_add_mount(mnt, &path), 0);
     }
 
     static void set_root(mount *mnt, dentry *dentry)
@@ -298,7 +305,7 @@ TEST_F(DPath, SaysWhenTheDentryIsUnlinked)
 
 TEST_F(DPath, OfADetachedMountStartsThere)
 {
-    detach_mount(other);
+    ASSERT_EQ(do_umount(other, MNT_DETACH_FLAG), 0);
     EXPECT_EQ(seen(other, file.get()), "/inside/file");
 }
 
@@ -318,7 +325,7 @@ TEST_F(DAbsolutePath, IsToldFromTheTopOfTheNamespace)
 
 TEST_F(DAbsolutePath, FailsForAMountThatIsNotAttached)
 {
-    detach_mount(other);
+    ASSERT_EQ(do_umount(other, MNT_DETACH_FLAG), 0);
     EXPECT_EQ(absolute(other, file.get()), told(ERR_PTR(-EINVAL)));
     set_namespace_root(nullptr);
     EXPECT_EQ(absolute(top, directory.get()), told(ERR_PTR(-EINVAL)));
@@ -327,15 +334,13 @@ TEST_F(DAbsolutePath, FailsForAMountThatIsNotAttached)
 // What a bind mount shows may be renamed out of the directory that it shows.
 TEST_F(DAbsolutePath, FailsOutsideThePartThatIsMounted)
 {
-    mount *bind = vfs_create_mount(sb);
-    dentry *whole = bind->mnt.mnt_root;
+    dentry_ref shown = make_directory(root, "shown");
     dentry_ref outside = make_file(root, "outside");
+    mount *bind = clone_mnt(top, shown.get());
 
-    bind->mnt.mnt_root = directory.get();
     EXPECT_EQ(absolute(bind, outside.get()), told(ERR_PTR(-EINVAL)));
     EXPECT_EQ(seen(bind, outside.get()), "/");
-    bind->mnt.mnt_root = whole;
-    free_mount(bind);
+    mntput(&bind->mnt);
 }
 
 TEST_F(DPathFromRoot, IsToldFromTheGivenRoot)
@@ -355,7 +360,7 @@ TEST_F(DPathFromRoot, IsNullForWhatIsNotBelowIt)
 
 TEST_F(FsStruct, HoldsItsPaths)
 {
-    int before = d_count(inside.get());
+    int before = d_count(inside.get()), mount_before = READ_ONCE(other->mnt_count);
     path where = {&other->mnt, inside.get()}, nowhere = {nullptr, nullptr}, found;
 
     set_fs_root(&init_fs, &where);
@@ -366,16 +371,18 @@ TEST_F(FsStruct, HoldsItsPaths)
     EXPECT_EQ(found.dentry, inside.get());
     EXPECT_EQ(found.mnt, &other->mnt);
     EXPECT_EQ(d_count(inside.get()), before + 3);
-    dput(found.dentry);
+    EXPECT_EQ(READ_ONCE(other->mnt_count), mount_before + 3);
+    path_put(&found);
     get_fs_pwd(&init_fs, &found);
     EXPECT_EQ(found.dentry, inside.get());
-    dput(found.dentry);
+    path_put(&found);
 
     set_fs_pwd(&init_fs, &nowhere);
     get_fs_pwd(&init_fs, &found);
     EXPECT_EQ(found.dentry, nullptr);
     set_fs_root(&init_fs, &nowhere);
     EXPECT_EQ(d_count(inside.get()), before);
+    EXPECT_EQ(READ_ONCE(other->mnt_count), mount_before);
 }
 
 // A reader of the root must get a mount and a dentry that belong together.
@@ -494,11 +501,11 @@ TEST_F(DentryPath, IsNeverAMixtureOfTwoMoments)
         });
     EXPECT_EQ(mixtures, 0);
     EXPECT_EQ(nonsense, 0);
-    free_mount(mnt);
+    mntput(&mnt->mnt);
 }
 
 // Mounts instead of names: `other` moves between three places deep inside `middle`, and `middle`
-// between three places at the top. While one is attached nowhere, the path begins there.
+// between three places at the top.
 TEST_F(DPath, IsNeverAMixtureOfTwoMoments)
 {
     super_block *middle_sb = make_super_block();
@@ -508,34 +515,33 @@ TEST_F(DPath, IsNeverAMixtureOfTwoMoments)
     };
     dentry_ref chain = make_chain(middle_sb->s_root, make_inside);
     dentry_ref bottoms[places], tops[places];
-    std::atomic<int> mixtures(0);
+    std::atomic<int> mixtures(0), nonsense(0);
 
-    detach_mount(other);
     for (int place = 0; place < places; place++) {
         bottoms[place] = make_inside(chain.get(), "bottom" + std::to_string(place));
         tops[place] = make_inside(root, "top" + std::to_string(place));
     }
     auto move = [](mount *moving, mount *where, const dentry_ref &place) {
-        path path = {&where->mnt, place.get()};
-        detach_mount(moving);
-        EXPECT_EQ(attach_mount(moving, &path), 0);
+        path from = {&moving->mnt, moving->mnt.mnt_root}, to = {&where->mnt, place.get()};
+        EXPECT_EQ(do_move_mount(&from, &to), 0);
     };
+    attach(middle, top, tops[0].get());
+    move(other, middle, bottoms[0]);
     move_while_looking([&](int place) { move(other, middle, bottoms[place]); },
                        [&](int place) { move(middle, top, tops[place]); },
                        [&] {
                            std::string path = seen(other, file.get());
                            int bottom_place = digit_behind(path, "bottom");
                            int top_place = digit_behind(path, "/top");
-                           if (bottom_place < 0 || top_place < 0)
-                               return false;
+                           nonsense += bottom_place < 0 || top_place < 0;
                            mixtures += one_behind(bottom_place, top_place);
                            return true;
                        });
     EXPECT_EQ(mixtures, 0);
+    EXPECT_EQ(nonsense, 0);
 
-    detach_mount(other);
-    detach_mount(middle);
-    free_mount(middle);
+    ASSERT_EQ(do_umount(middle, MNT_DETACH_FLAG), 0);
+    mntput(&middle->mnt);
     chain.reset();
     for (dentry_ref &bottom : bottoms)
         bottom.reset();

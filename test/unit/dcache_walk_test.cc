@@ -262,13 +262,14 @@ class mount_fixture : public walk_fixture
         walk_fixture::SetUp();
         other = make_super_block();
         top_mount = vfs_create_mount(sb);
+        set_namespace_root(top_mount);
         other_mount = vfs_create_mount(other);
     }
     void TearDown() override
     {
-        detach_mount(other_mount);
-        free_mount(other_mount);
-        free_mount(top_mount);
+        set_namespace_root(nullptr);
+        mntput(&other_mount->mnt);
+        mntput(&top_mount->mnt);
         EXPECT_EQ(generic_shutdown_super(other), 0);
         walk_fixture::TearDown();
     }
@@ -280,7 +281,8 @@ class mount_fixture : public walk_fixture
     int mount_on(dentry *dentry) const
     {
         path where = at(dentry);
-        return attach_mount(other_mount, &where);
+        mntget(&other_mount->mnt); // for the namespace
+        return do_add_mount(other_mount, &where);
     }
     bool has_submounts(dentry *dentry) const
     {
@@ -476,14 +478,19 @@ TEST_F(Submounts, OneElsewhereDoesNot)
 TEST_F(Submounts, OneSeenThroughAnotherMountDoesNot)
 {
     dentry_ref top = make_directory(root, "top");
-    mount *second = vfs_create_mount(sb);
-    path elsewhere = {&second->mnt, top.get()};
+    dentry_ref place = make_directory(root, "place");
+    dentry_ref view = make_directory(place.get(), "view");
+    path whole = at(root), on_view = at(view.get());
 
-    ASSERT_EQ(attach_mount(other_mount, &elsewhere), 0);
+    ASSERT_EQ(do_loopback(&whole, &on_view), 0);
+    vfsmount *second = lookup_mnt(&on_view);
+    path elsewhere = {second, top.get()};
+    mntget(&other_mount->mnt);
+    ASSERT_EQ(do_add_mount(other_mount, &elsewhere), 0);
     ASSERT_TRUE(d_mountpoint(top.get()));
-    EXPECT_FALSE(has_submounts(root));
-    detach_mount(other_mount);
-    free_mount(second);
+    EXPECT_FALSE(has_submounts(top.get()));
+    EXPECT_TRUE(has_submounts(place.get()));
+    mntput(second);
 }
 
 // --- d_genocide() ---

@@ -171,6 +171,10 @@ int do_add_mount(mount *mnt, const path *where);
 /// Mounts the tree at `old` at `where` as well (MS_BIND, without what is mounted in it). 0, the
 /// errors of do_add_mount(), -EINVAL when `old` is in no mount of the namespace. Sleeps.
 int do_loopback(const path *old, const path *where);
+/// Moves a mount, with what is mounted on it, to `where` (MS_MOVE). `old` is its root. 0; -EINVAL when
+/// it is not, when it is attached nowhere, or for a directory on a file or a file on a directory;
+/// -ELOOP when `where` is in what would move; -ENOENT and -ENOMEM as do_add_mount(). Sleeps.
+int do_move_mount(const path *old, const path *where);
 /// Detaches a mount: with MNT_DETACH_FLAG, whatever uses it, and with it each mount below it.
 /// Without: -EBUSY while there is a reference besides the caller's and the namespace's, or something
 /// is mounted on it. -EINVAL: not in the namespace, or its top. The caller has a reference, which
