@@ -2,11 +2,11 @@
 //
 // Open files and the tables of descriptors that lead to them.
 //
-// A descriptor goes through two steps: get_unused_fd() marks it taken, fd_install() gives it a file.
-// In between it is nobody else's and leads nowhere. Both, and closing, hold files->lock. Looking one
-// up does not: the table and the entry are read under RCU, the file's count is raised unless it is
-// zero, and table and entry are read again. If either changed, the file may not be what the
-// descriptor meant any more, and everything begins anew.
+// A descriptor goes through two steps: get_unused_fd() marks it taken, fd_install() gives it a
+// file. In between it is nobody else's and leads nowhere. Both, and closing, hold files->lock.
+// Looking one up does not: the table and the entry are read under RCU, the file's count is raised
+// unless it is zero, and table and entry are read again. If either changed, the file may not be
+// what the descriptor meant any more, and everything begins anew.
 //
 // A file's memory is freed after a grace period for these readers; files that never got as far as a
 // table need not wait.

@@ -6,8 +6,8 @@
 //
 // Whether O_CREAT may make the file is checked before it is known whether that will be necessary,
 // because looking first would not be atomic. An objection is therefore kept, O_CREAT is taken away,
-// and the objection becomes the result only if the name turns out not to exist. The same holds for a
-// mount that may not be written to.
+// and the objection becomes the result only if the name turns out not to exist. The same holds for
+// a mount that may not be written to.
 //
 // What the three stages leave to each other is in file->f_mode: FMODE_OPENED says that the file
 // system has opened the file already, FMODE_CREATED that it is new. With either, nd->path.dentry is
@@ -123,9 +123,9 @@ unsigned open_to_namei_flags(unsigned flag)
 
 // Linux v6.12 fs/namei.c atomic_open().
 //
-// Looks up, makes if need be, and opens, all by the file system. Consumes the reference on `dentry`,
-// in-lookup or a hashed negative. The dentry to go on with, referenced: opened if FMODE_OPENED is
-// set, else positive. ERR_PTR otherwise.
+// Looks up, makes if need be, and opens, all by the file system. Consumes the reference on
+// `dentry`, in-lookup or a hashed negative. The dentry to go on with, referenced: opened if
+// FMODE_OPENED is set, else positive. ERR_PTR otherwise.
 dentry *atomic_open(nameidata *nd, dentry *dentry, file *file, unsigned open_flag, umode_t mode)
 {
     struct dentry *const not_set = ERR_PTR(-1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Opening what a path walk has found, and the system calls of fs/open.c: open, close, access, chdir,
-// chroot, chmod, chown.
+// Opening what a path walk has found, and the system calls of fs/open.c: open, close, access,
+// chdir, chroot, chmod, chown.
 //
 // Reduced: no contents, so O_TRUNC takes set-id bits away and nothing else; nobody executes, so
 // there is no count of writers (-ETXTBSY); flags of reading and writing mean nothing.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// The system calls that do not open, by the errors and effects that getdents(2), getcwd(2) and their
-// relatives have on a real kernel.
+// The system calls that do not open, by the errors and effects that getdents(2), getcwd(2) and
+// their relatives have on a real kernel.
 #include <map>
 #include <string>
 #include <vector>

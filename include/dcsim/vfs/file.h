@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Open files and tables of descriptors. Source: include/linux/fs.h, fdtable.h, fs/file_table.c,
-// fs/file.c, fs/open.c of Linux v6.12. Reduced: no contents, no locks, no delegations, no leases, no
-// asynchronous work, nothing that happens at exec.
+// fs/file.c, fs/open.c of Linux v6.12. Reduced: no contents, no locks, no delegations, no leases,
+// no asynchronous work, nothing that happens at exec.
 //
 // Locking
 //   files_struct::lock     guards which descriptors are taken, and the making of larger tables.

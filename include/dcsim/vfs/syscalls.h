@@ -4,8 +4,8 @@
 // and credentials. Arguments, results and errors are those of the system calls; results are 0 or
 // more, errors negative. A path is NUL-terminated. All of them sleep.
 //
-// Source: fs/open.c, fs/namei.c, fs/stat.c, fs/readdir.c, fs/d_path.c, fs/namespace.c of Linux v6.12.
-// Left out: contents, times, extended attributes, whatever needs a second user namespace.
+// Source: fs/open.c, fs/namei.c, fs/stat.c, fs/readdir.c, fs/d_path.c, fs/namespace.c of Linux
+// v6.12. Left out: contents, times, extended attributes, whatever needs a second user namespace.
 #pragma once
 
 #include <cstddef>
