@@ -197,6 +197,17 @@ TEST(Explore, EveryExecutionStartsFromTheSetup)
     EXPECT_THAT(explore(program), Holds());
 }
 
+TEST(Explore, ARunThatATaskBrokeOffLeavesNothingBehind)
+{
+    exploration program;
+
+    program.setup = set_up_counter;
+    program.tasks = {{"A", [] { explore_check(READ_ONCE(shared->value) != 0, "broken off"); }}};
+    EXPECT_THAT(explore(program), Violates(violation_kind::expectation));
+    program.tasks = {{"A", [] { READ_ONCE(shared->value); }}};
+    EXPECT_THAT(explore(program), Holds());
+}
+
 TEST(Explore, ViolationInSetupIsReported)
 {
     exploration program;

@@ -764,6 +764,9 @@ execution_end engine_run(scheduler &scheduler, const run_limits &limits, step_ob
         run_main_task(operation::step);
     }
     x.solo = true;
+    // A run that was broken off leaves its last step unsettled, and the observer goes now.
+    search.observer = nullptr;
+    search.to_settle = nullptr;
     return search.end;
 }
 
