@@ -373,12 +373,29 @@ retry:
     return res;
 }
 
+/// The rights that access(2) asks about: those of the user without the capabilities that somebody
+/// lent to the process. Linux v6.12 fs/open.c access_override_creds(), with real ids equal to the
+/// file system's.
+cred access_creds(const cred *cred)
+{
+    struct cred override = *cred;
+
+    if (override.fsuid != 0)
+        override.cap_effective = 0;
+    return override;
+}
+
 } // namespace
 
 // Linux v6.12 fs/open.c faccessat2(2).
 int sys_faccessat2(vfs_task *task, int dfd, const char *name, unsigned mode, unsigned flags)
 {
-    task_scope scope(task);
+    const cred override = access_creds(task->cred);
+    vfs_task asking = *task;
+
+    if (!(flags & AT_EACCESS_FLAG))
+        asking.cred = &override;
+    task_scope scope(&asking);
 
     return do_faccessat(dfd, name, mode, flags);
 }

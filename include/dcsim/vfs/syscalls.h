@@ -21,7 +21,7 @@ namespace dcsim::inline DCSIM_BACKEND
 enum at_flags : unsigned {
     AT_SYMLINK_NOFOLLOW_FLAG = 0x100,
     AT_REMOVEDIR_FLAG = 0x200, ///< unlinkat: rmdir
-    AT_EACCESS_FLAG = 0x200,   ///< faccessat: the effective ids (there are no others)
+    AT_EACCESS_FLAG = 0x200,   ///< faccessat: with the capabilities of the task, root or not
     AT_SYMLINK_FOLLOW_FLAG = 0x400,
     AT_NO_AUTOMOUNT_FLAG = 0x800,
     AT_EMPTY_PATH_FLAG = 0x1000,
