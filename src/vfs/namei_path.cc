@@ -92,17 +92,32 @@ static void start_at_pwd(nameidata *nd)
     }
 }
 
+/// May a walk begin at this open file? 0, -ENOENT, -ENOTDIR.
+static int may_start_at(const nameidata *nd, const file *file, const char *name)
+{
+    // Who passes a descriptor on does not pass on the right to give its file another name.
+    if ((nd->flags & LOOKUP_LINKAT_EMPTY) && file->f_cred != current_cred() &&
+        !capable(CAP_DAC_READ_SEARCH))
+        return -ENOENT;
+    if (*name && unlikely(!d_can_lookup(file->f_path.dentry)))
+        return -ENOTDIR;
+    return 0;
+}
+
 /// path_init() for a path relative to a descriptor, in RCU mode: without a reference on the file,
 /// whose last one must not be dropped here. 0, -EBADF, -ENOENT, -ENOTDIR or -ECHILD.
 static int start_at_descriptor_rcu(nameidata *nd, const char *name) __must_hold_shared(rcu)
 {
     const file *file = fget_raw_rcu(static_cast<unsigned>(nd->dfd));
 
+    int error;
+
     if (!file)
         return -EBADF;
+    error = may_start_at(nd, file, name);
+    if (error)
+        return error;
     nd->path = file->f_path;
-    if (*name && unlikely(!d_can_lookup(nd->path.dentry)))
-        return -ENOTDIR;
     nd->inode = d_inode_rcu(nd->path.dentry);
     nd->seq = read_seqcount_begin(&nd->path.dentry->d_seq);
     // Still open: then the dentry was in use when these were read, and so they belong together.
@@ -114,16 +129,11 @@ static int start_at_descriptor_rcu(nameidata *nd, const char *name) __must_hold_
 static int start_at_descriptor(nameidata *nd, const char *name)
 {
     file *file = fget_raw(static_cast<unsigned>(nd->dfd));
-    int error = 0;
+    int error;
 
     if (!file)
         return -EBADF;
-    // Who passes a descriptor on does not pass on the right to give its file another name.
-    if ((nd->flags & LOOKUP_LINKAT_EMPTY) && file->f_cred != current_cred() &&
-        !(file->f_cred->cap_effective & BIT(CAP_DAC_READ_SEARCH)))
-        error = -ENOENT;
-    else if (*name && unlikely(!d_can_lookup(file->f_path.dentry)))
-        error = -ENOTDIR;
+    error = may_start_at(nd, file, name);
     if (!error) {
         nd->path = file->f_path;
         path_get(&nd->path);
