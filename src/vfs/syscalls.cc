@@ -4,6 +4,8 @@
 // with more to them are with what they work on, as in the kernel: open.cc, readdir.cc, d_path.cc.
 #include "dcsim/vfs/syscalls.h"
 
+#include <cstring>
+
 #include "dcsim/kernel/bug.h"
 #include "namei_internal.h"
 
@@ -239,8 +241,12 @@ int sys_mount_bind(vfs_task *task, const char *source, const char *target)
 {
     task_scope scope(task);
     path old, where;
-    int error = user_path_at(AT_FDCWD_VALUE, target, LOOKUP_FOLLOW, &where);
+    int error;
 
+    // The source is a string like a device's name at first, and is measured as one.
+    if (strlen(source) >= PATH_MAX_LENGTH)
+        return -EINVAL;
+    error = user_path_at(AT_FDCWD_VALUE, target, LOOKUP_FOLLOW, &where);
     if (error)
         return error;
     error = -EPERM;
