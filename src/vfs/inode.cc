@@ -490,11 +490,14 @@ int no_open(inode *, file *)
     return -ENXIO;
 }
 
-// Linux v6.12 fs/pipe.c fifo_open(). Reduced: no pipe behind it, so nobody to wait for.
+// Linux v6.12 fs/pipe.c fifo_open(). Reduced: no pipe behind it, so nobody to wait for
+// and nobody there yet.
 int fifo_open(inode *, file *file)
 {
     constexpr unsigned WRITE_AT_ONCE = OPEN_WRONLY | OPEN_NONBLOCK;
 
+    if (!(file->f_mode & (FMODE_READ | FMODE_WRITE)))
+        return -EINVAL;
     return (file->f_flags & (OPEN_ACCMODE | OPEN_NONBLOCK)) == WRITE_AT_ONCE ? -ENXIO : 0;
 }
 
