@@ -23,6 +23,7 @@
 #include "list_command.h"
 #include "output.h"
 #include "progress.h"
+#include "replay_strace_command.h"
 #include "report.h"
 #include "run.h"
 #include "run_command.h"
@@ -107,6 +108,7 @@ int main_command(int argc, char **argv)
     explain_options explain;
     explore_options explore;
     explore_options replay;
+    replay_strace_options replay_strace;
     bool version_json = false;
 
     parser.set_version_flag("--version", version_text(false));
@@ -117,6 +119,7 @@ int main_command(int argc, char **argv)
     const CLI::App *explain_parser = add_explain_command(parser, explain);
     const CLI::App *explore_parser = add_explore_command(parser, explore);
     const CLI::App *replay_parser = add_replay_command(parser, replay);
+    const CLI::App *replay_strace_parser = add_replay_strace_command(parser, replay_strace);
     CLI::App *version = parser.add_subcommand("version", "Print the version");
     version->add_flag("--json", version_json, "print it as JSON");
     try {
@@ -137,6 +140,8 @@ int main_command(int argc, char **argv)
             return explore_command(explore);
         if (*replay_parser)
             return replay_command(replay);
+        if (*replay_strace_parser)
+            return replay_strace_command(replay_strace);
     } catch (const CLI::Success &request) {
         return parser.exit(request);
     } catch (const CLI::ParseError &error) {
