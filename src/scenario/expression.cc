@@ -153,6 +153,12 @@ class operand_words
         case blocked:
             return what.task == all_tasks ? "times a task was blocked"
                                           : "times " + task_of(what).name + " was blocked";
+        case rcu_walks:
+            return "path walks" + by_task(what) + " that stayed in RCU mode";
+        case unlazied:
+            return "path walks" + by_task(what) + " that went on from RCU in ref mode";
+        case fallbacks:
+            return "path walks" + by_task(what) + " that left RCU mode and began again";
         case failed_allocations:
             return "allocations that failed";
         case hashed:

@@ -42,6 +42,12 @@ constexpr function functions[] = {
      "retries(A, 'seq'), retries(A) or retries()"},
     {"blocked", operand::kind::blocked, argument_kind::task_or_nothing, false,
      "blocked(A) or blocked()"},
+    {"rcu_walks", operand::kind::rcu_walks, argument_kind::task_or_nothing, false,
+     "rcu_walks(A) or rcu_walks()"},
+    {"unlazied", operand::kind::unlazied, argument_kind::task_or_nothing, false,
+     "unlazied(A) or unlazied()"},
+    {"fallbacks", operand::kind::fallbacks, argument_kind::task_or_nothing, false,
+     "fallbacks(A) or fallbacks()"},
     {"hashed", operand::kind::hashed, argument_kind::path, true, "hashed('/path')"},
     {"positive", operand::kind::positive, argument_kind::path, true, "positive('/path')"},
     {"dentries", operand::kind::dentries, argument_kind::nothing, true, "dentries()"},
@@ -53,14 +59,15 @@ constexpr function functions[] = {
 struct attribute {
     const char *name;
     operand::kind what;
-    bool of_dentry; ///< numbers do not have it
+    bool of_dentry; ///< nothing else has it
+    bool of_number; ///< what is only a number has it
 };
 
 constexpr attribute attributes[] = {
-    {"error", operand::kind::error, false},
-    {"inode", operand::kind::inode, true},
-    {"negative", operand::kind::negative, true},
-    {"hashed", operand::kind::hashed_attribute, true},
+    {"error", operand::kind::error, false, true},
+    {"inode", operand::kind::inode, false, false},
+    {"negative", operand::kind::negative, true, false},
+    {"hashed", operand::kind::hashed_attribute, true, false},
 };
 
 template <typename Table>
@@ -250,7 +257,8 @@ operand::kind expression_parser::parse_attribute(const parsed_operand &of, value
         throw syntax_problem{
             name.offset, "results have .error, .inode, .negative and .hashed, not " + quoted(name),
             nearest_name(name.text, names_of(attributes))};
-    if (found->of_dentry && kind == value_kind::number)
+    if ((!found->of_number && kind == value_kind::number) ||
+        (found->of_dentry && kind != value_kind::dentry && kind != value_kind::none))
         throw syntax_problem{name.offset, of.text + " is a number and no dentry: it has no ." +
                                               std::string(name.text)};
     return found->what;
@@ -333,7 +341,8 @@ void expression_parser::parse_arguments(const function &called, const token &wor
         const token first = tokens_.peek();
         const variable_place place = parse_variable();
 
-        if (names_.variable_at(place).kind == value_kind::number)
+        const value_kind kind = names_.variable_at(place).kind;
+        if (kind != value_kind::dentry && kind != value_kind::none)
             throw syntax_problem{first.offset, "a number has no references"};
         value.task = place.task;
         value.variable = place.slot;

@@ -6,6 +6,7 @@
 #include <bit>
 #include <iterator>
 
+#include "dcsim/scenario/oracle/linearize.h"
 #include "dcsim/scenario/scenario.h"
 #include "dcsim/scenario/suggestion.h"
 #include "document.h"
@@ -36,7 +37,7 @@ const section_keys fixed_sections[] = {
     {"dcache", {"hash_buckets", "in_lookup_bits"}, "[dcache]"},
     {"setup", {"do"}, "[setup]"},
     {"faults", {"allocations", "allow_warnings"}, "[faults]"},
-    {"check", {"always", "never", "sometimes"}, "[check]"},
+    {"check", {"always", "never", "sometimes", "linearizable", "because"}, "[check]"},
     {"explore", {"preemptions"}, "[explore]"},
 };
 
@@ -63,6 +64,7 @@ class file_compiler
     void read_description();
     void read_limits();
     void read_warnings();
+    void read_linearizable();
     void read_notes();
     void read_note(const toml::table &table);
     bool read_place(const located_text &at, note &into);
@@ -150,6 +152,31 @@ void file_compiler::read_warnings()
         into_.compiled.allowed_warnings.push_back(text.text);
 }
 
+void file_compiler::read_linearizable()
+{
+    const toml::node *wanted = from_.find("check", "linearizable");
+    const toml::node *because = from_.find("check", "because");
+    const std::string beyond = oracle::beyond_the_oracle(into_.compiled);
+
+    into_.compiled.not_linearizable = beyond;
+    if (because && !(wanted && wanted->is_boolean() && !*wanted->value<bool>()))
+        from_.report(place_of(*because), "because says why linearizable = false");
+    if (!wanted)
+        return;
+    if (!wanted->is_boolean())
+        return from_.report(place_of(*wanted), "linearizable is true or false");
+    if (*wanted->value<bool>()) {
+        if (!beyond.empty())
+            from_.report(place_of(*wanted), "linearizability cannot be checked here: " + beyond);
+        return;
+    }
+    const auto reason = because ? from_.as_line(*because, "because") : std::nullopt;
+    if (reason)
+        into_.compiled.not_linearizable = reason->text;
+    else if (!because)
+        from_.report(place_of(*wanted), "linearizable = false needs a reason: because = \"...\"");
+}
+
 // --- Notes ------------------------------------------------------------------------------------
 
 bool file_compiler::is_task_of_file(const token &name) const
@@ -225,6 +252,7 @@ compiled_file file_compiler::compile()
         read_warnings();
         read_tree(from_, names_, into_.compiled);
         read_tasks(from_, names_, into_.compiled);
+        read_linearizable();
         read_notes();
         if (from_.unchanged())
             into_.variants = read_variants(from_);

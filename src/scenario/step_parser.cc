@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 #include "dcsim/scenario/suggestion.h"
 
@@ -52,6 +53,22 @@ token expect_word(token_stream &tokens, const char *what)
     return found;
 }
 
+/// A variable of another kind than the verb takes.
+void check_kind(const token &used, const variable &found, const step_head &head)
+{
+    const bool takes_dentry = head.verb->parameters[0] == parameter_kind::variable;
+    static constexpr const char *kinds[] = {"nothing", "a dentry", "a number", "a number",
+                                            "a descriptor"};
+
+    if (found.kind == value_kind::none ||
+        found.kind == (takes_dentry ? value_kind::dentry : value_kind::descriptor))
+        return;
+    throw syntax_problem{used.offset, "'" + found.name + "' is " +
+                                          kinds[static_cast<size_t>(found.kind)] + ", " +
+                                          head.verb->name + "() takes " +
+                                          (takes_dentry ? "a dentry" : "what open() returned")};
+}
+
 std::string signature(const step_head &head)
 {
     return std::string(": ") + head.verb->signature;
@@ -81,7 +98,64 @@ int64_t count(const step_head &head, const token &found)
 bool needs_mount(const verb_description &what)
 {
     return what.what == verb::shrink || what.what == verb::umount ||
-           what.parameters[0] == parameter_kind::path || what.parameters[0] == parameter_kind::name;
+           what.parameters[0] == parameter_kind::path ||
+           what.parameters[0] == parameter_kind::name ||
+           what.parameters[0] == parameter_kind::pathname ||
+           what.parameters[0] == parameter_kind::entry ||
+           what.parameters[0] == parameter_kind::body;
+}
+
+bool is_optional(parameter_kind kind)
+{
+    return kind == parameter_kind::optional_count || kind == parameter_kind::optional_flags ||
+           kind == parameter_kind::optional_detach;
+}
+
+struct named_flag {
+    const char *name;
+    unsigned value;
+};
+
+/// By x86-64's values, whatever machine this runs on: those of enum open_flag (vfs/file.h).
+constexpr named_flag open_flags[] = {
+    {"O_RDONLY", 0},          {"O_WRONLY", 1},         {"O_RDWR", 2},
+    {"O_CREAT", 0100},        {"O_EXCL", 0200},        {"O_TRUNC", 01000},
+    {"O_DIRECTORY", 0200000}, {"O_NOFOLLOW", 0400000}, {"O_PATH", 010000000},
+    {"O_TMPFILE", 020200000},
+};
+
+/// "O_CREAT|O_EXCL"
+unsigned parse_open_flags(const token &found)
+{
+    unsigned flags = 0;
+
+    for (size_t begin = 0; begin <= found.text.size();) {
+        const size_t end = std::min(found.text.find('|', begin), found.text.size());
+        const std::string word(found.text.substr(begin, end - begin));
+        const auto known = std::ranges::find(open_flags, word, &named_flag::name);
+
+        if (known == std::end(open_flags)) {
+            std::vector<std::string> names;
+            std::ranges::transform(open_flags, std::back_inserter(names), &named_flag::name);
+            throw syntax_problem{found.offset + 1 + begin,
+                                 "there is no flag '" + word + "' for open()",
+                                 nearest_name(word, names)};
+        }
+        flags |= known->value;
+        begin = end + 1;
+    }
+    return flags;
+}
+
+/// Whatever a system call may be given, as far as it fits into a line of a file.
+void check_pathname(const token &found, const step_head &head, parameter_kind kind)
+{
+    if (const size_t nul = found.text.find('\0'); nul != found.text.npos)
+        throw syntax_problem{found.offset + 1 + nul, "NUL in a path"};
+    if (kind == parameter_kind::entry && !found.text.empty() &&
+        found.text.find_first_not_of('/') == found.text.npos)
+        throw syntax_problem{found.offset, std::string(head.verb->name) +
+                                               "() needs a name in a directory: '/' has none"};
 }
 
 } // namespace
@@ -139,16 +213,17 @@ void task_progress::parse_variable(token_stream &tokens, const step_head &head, 
 
     if (place.task == task_ && place.slot >= assigned_)
         throw syntax_problem{first.offset, "'" + name + "' is assigned by a later step only"};
-    if (names_.variable_at(place).kind == value_kind::number)
-        throw syntax_problem{first.offset, "'" + name + "' is a number, " + head.verb->name +
-                                               "() takes a dentry"};
+    check_kind(first, names_.variable_at(place), head);
     if (std::ranges::any_of(put_, same))
-        throw syntax_problem{first.offset, "'" + name +
-                                               "' is used after put(): its reference is "
-                                               "gone"};
-    const bool put = head.verb->what == verb::put;
+        throw syntax_problem{
+            first.offset,
+            "'" + name + "' is used after " +
+                (head.verb->what == verb::close ? "close()" : "put(): its reference is gone")};
+    const bool put = head.verb->what == verb::put || head.verb->what == verb::close;
     if (put)
         put_.push_back(place);
+    if (head.verb->what == verb::close && place.task != task_)
+        throw syntax_problem{first.offset, "descriptors of setup are its own: no task has them"};
     // rcu_inode() brings its own protection: that the reference may go meanwhile is what it is for.
     if (place.task == setup_task && head.verb->what != verb::rcu_inode)
         last_shared_use_ = {place.slot, first.offset, put};
@@ -156,11 +231,41 @@ void task_progress::parse_variable(token_stream &tokens, const step_head &head, 
     parsed.variable_slot = place.slot;
 }
 
-void task_progress::parse_argument(token_stream &tokens, const step_head &head, parameter_kind kind,
+void task_progress::parse_pathname(const token &found, const step_head &head, int index,
+                                   step &parsed)
+{
+    const bool second = index > 0 && head.verb->parameters[0] != parameter_kind::body;
+
+    check_pathname(found, head, head.verb->parameters[index]);
+    (second ? parsed.second_pathname : parsed.pathname) = found.text;
+    // Only what is a path from the top can be asked about in expressions.
+    if (check_path(found.text).message.empty())
+        (second ? parsed.second_path : parsed.path) = names_.path(found);
+}
+
+void task_progress::parse_flags(const token &found, const step_head &head, parameter_kind kind,
+                                step &parsed)
+{
+    const bool of_open = kind == parameter_kind::optional_flags;
+
+    if (found.what != token::kind::text)
+        wrong_argument(head, found, of_open ? "quoted flags" : "'detach'");
+    if (of_open) {
+        parsed.flags = parse_open_flags(found);
+        return;
+    }
+    if (found.text != "detach")
+        throw syntax_problem{found.offset, "the only flag of umount() is 'detach'", "detach"};
+    parsed.flags = detach_flag;
+}
+
+void task_progress::parse_argument(token_stream &tokens, const step_head &head, int index,
                                    step &parsed, std::vector<expression> &awaited,
                                    std::vector<asked_path> &asked)
 {
-    if (kind == parameter_kind::variable)
+    const parameter_kind kind = head.verb->parameters[index];
+
+    if (kind == parameter_kind::variable || kind == parameter_kind::descriptor)
         return parse_variable(tokens, head, parsed);
     if (kind == parameter_kind::expression) {
         awaited.push_back(parse_expression(tokens, names_, {task_, assigned_}, asked));
@@ -172,8 +277,17 @@ void task_progress::parse_argument(token_stream &tokens, const step_head &head, 
         parsed.count = count(head, found);
         return;
     }
+    if (kind == parameter_kind::optional_flags || kind == parameter_kind::optional_detach)
+        return parse_flags(found, head, kind, parsed);
     if (found.what != token::kind::text)
-        wrong_argument(head, found, "a quoted path");
+        wrong_argument(head, found,
+                       kind == parameter_kind::body ? "a quoted text" : "a quoted path");
+    if (kind == parameter_kind::body) {
+        parsed.second_pathname = found.text;
+        return;
+    }
+    if (kind == parameter_kind::pathname || kind == parameter_kind::entry)
+        return parse_pathname(found, head, index, parsed);
     if (kind == parameter_kind::name && found.text == "/")
         throw syntax_problem{found.offset, std::string(head.verb->name) +
                                                "() needs a name in a directory: '/' has none"};
@@ -196,11 +310,15 @@ void task_progress::check_order(const step_head &head) const
                                                     "a file system"};
 }
 
-step task_progress::parse_arguments(token_stream &tokens, const step_head &head,
+step task_progress::parse_arguments(token_stream &tokens, step_head head,
                                     std::vector<expression> &awaited,
                                     std::vector<asked_path> &asked)
 {
     step parsed;
+
+    // Two verbs with one name: one ends the file system, the other unmounts at a path.
+    if (head.verb->what == verb::umount_path && tokens.peek().is(")"))
+        head.verb = &describe(verb::umount);
 
     last_shared_use_.reset();
     parsed.what = head.verb->what;
@@ -210,14 +328,14 @@ step task_progress::parse_arguments(token_stream &tokens, const step_head &head,
         const parameter_kind kind = head.verb->parameters[index];
         const bool missing = tokens.peek().is(")");
 
-        if (kind == parameter_kind::none || (missing && kind == parameter_kind::optional_count))
+        if (kind == parameter_kind::none || (missing && is_optional(kind)))
             break;
         if (missing)
             throw syntax_problem{tokens.peek().offset, "an argument is missing" + signature(head)};
         if (index > 0 && !tokens.accept(","))
             throw syntax_problem{tokens.peek().offset,
                                  "expected ',', found " + quoted(tokens.peek()) + signature(head)};
-        parse_argument(tokens, head, kind, parsed, awaited, asked);
+        parse_argument(tokens, head, index, parsed, awaited, asked);
     }
     const token closing = tokens.take();
     if (closing.is(","))

@@ -36,8 +36,8 @@ class task_progress
 
     /// Second pass. Takes the arguments and the closing parenthesis; fills in what the verb takes.
     /// Throws syntax_problem.
-    step parse_arguments(token_stream &tokens, const step_head &head,
-                         std::vector<expression> &awaited, std::vector<asked_path> &asked);
+    step parse_arguments(token_stream &tokens, step_head head, std::vector<expression> &awaited,
+                         std::vector<asked_path> &asked);
     /// The next slot is assigned from now on.
     void assigned()
     {
@@ -57,9 +57,10 @@ class task_progress
     }
 
   private:
-    void parse_argument(token_stream &tokens, const step_head &head, parameter_kind kind,
-                        step &parsed, std::vector<expression> &awaited,
-                        std::vector<asked_path> &asked);
+    void parse_argument(token_stream &tokens, const step_head &head, int index, step &parsed,
+                        std::vector<expression> &awaited, std::vector<asked_path> &asked);
+    void parse_pathname(const token &found, const step_head &head, int index, step &parsed);
+    void parse_flags(const token &found, const step_head &head, parameter_kind kind, step &parsed);
     void parse_variable(token_stream &tokens, const step_head &head, step &parsed);
     variable_place find_variable(token_stream &tokens, const token &first) const;
     void check_order(const step_head &head) const;

@@ -55,6 +55,7 @@ class task_reader
     void find_variable(task &owner, half_read_step &half);
     void compile_task(int index, task &into, std::deque<half_read_step> &halves);
     void compile_step(int index, task &into, half_read_step &half, task_progress &progress);
+    void resolve_shares();
     void check_umounts();
     void check_limits();
     void check_shared_uses();
@@ -71,6 +72,10 @@ class task_reader
         task_progress::shared_use use;
         source_position where;
     };
+    struct share {
+        int task;
+        located_text with;
+    };
 
     void remember_asked(const located_text &in, const std::vector<asked_path> &asked);
 
@@ -81,6 +86,7 @@ class task_reader
     std::set<int> mentioned_;
     std::vector<asked_place> asked_;
     std::vector<shared_use> shared_uses_;
+    std::vector<share> shares_;
 };
 
 // --- First pass -------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ void task_reader::read_task(const entry &named)
     const toml::table *table = from_.as_table(*named.value, "task." + named.key, "[task.A]");
     if (!table)
         return;
-    from_.check_keys(*table, {"do"}, "in [task." + named.key + "]");
+    from_.check_keys(*table, {"do", "shares"}, "in [task." + named.key + "]");
     const toml::node *steps = from_.find("task", named.key + ".do");
     if (!steps)
         steps = table->get("do");
@@ -144,8 +150,33 @@ void task_reader::read_task(const entry &named)
         return;
     if (into_.tasks.size() == most_tasks)
         return from_.report(named.where, "too many tasks: the limit is 8");
-    into_.tasks.push_back({named.key, {}, {}});
+    into_.tasks.push_back({named.key, {}, {}, -1});
+    if (const toml::node *shares = table->get("shares"))
+        if (const auto other = from_.as_line(*shares, "shares"))
+            shares_.push_back({static_cast<int>(into_.tasks.size()) - 1, *other});
     add_task(into_.tasks.back(), std::move(lines));
+}
+
+/// Of the tasks that share, the one with an fs of its own is named.
+void task_reader::resolve_shares()
+{
+    std::vector<std::string> owners;
+
+    for (size_t index = 0; index < into_.tasks.size(); ++index)
+        if (std::ranges::none_of(
+                shares_, [index](const share &one) { return one.task == static_cast<int>(index); }))
+            owners.push_back(into_.tasks[index].name);
+    for (const share &one : shares_) {
+        const auto owner = std::ranges::find(into_.tasks, one.with.text, &task::name);
+
+        if (std::ranges::find(owners, one.with.text) == owners.end())
+            from_.report(one.with.where,
+                         "shares names a task that has a root and working directory of its own",
+                         nearest_name(one.with.text, owners));
+        else
+            into_.tasks[static_cast<size_t>(one.task)].shares =
+                static_cast<int>(owner - into_.tasks.begin());
+    }
 }
 
 // --- Second pass ------------------------------------------------------------------------------
@@ -304,6 +335,7 @@ void task_reader::read()
         read_task(named);
     if (into_.tasks.empty())
         from_.report({1, 1}, "there is no task with a step: add [task.A] with do = [...]");
+    resolve_shares();
 
     for (const tree_entry &one : into_.tree)
         mention(one.path);

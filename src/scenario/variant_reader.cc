@@ -17,9 +17,9 @@ namespace
 {
 
 const key_list settable_keys = {
-    "dcache.hash_buckets", "dcache.in_lookup_bits", "setup.do",
-    "faults.allocations",  "faults.allow_warnings", "check.always",
-    "check.never",         "check.sometimes",       "explore.preemptions",
+    "dcache.hash_buckets",   "dcache.in_lookup_bits", "setup.do",      "faults.allocations",
+    "faults.allow_warnings", "check.always",          "check.never",   "check.sometimes",
+    "explore.preemptions",   "check.linearizable",    "check.because",
 };
 
 bool is_variant_name(std::string_view name)

@@ -14,13 +14,21 @@ namespace
 constexpr auto none = parameter_kind::none;
 constexpr auto path = parameter_kind::path;
 constexpr auto name = parameter_kind::name;
+constexpr auto pathname = parameter_kind::pathname;
+constexpr auto entry_name = parameter_kind::entry;
+constexpr auto body = parameter_kind::body;
 constexpr auto variable = parameter_kind::variable;
+constexpr auto descriptor = parameter_kind::descriptor;
+constexpr auto optional_flags = parameter_kind::optional_flags;
+constexpr auto optional_detach = parameter_kind::optional_detach;
 constexpr auto optional_count = parameter_kind::optional_count;
 constexpr auto expression = parameter_kind::expression;
 
 constexpr value_kind nothing = value_kind::none;
 constexpr value_kind a_dentry = value_kind::dentry;
 constexpr value_kind a_number = value_kind::number;
+constexpr value_kind a_status = value_kind::status;
+constexpr value_kind a_descriptor = value_kind::descriptor;
 
 constexpr auto table = std::to_array<verb_description>({
     {verb::walk,
@@ -35,33 +43,116 @@ constexpr auto table = std::to_array<verb_description>({
      {name, none},
      "d = lookup(path)",
      "look a path up in the cache only, without ->lookup(); takes a reference"},
-    {verb::create, "create", a_number, {name, none}, "r = create(path)", "make a regular file"},
-    {verb::mkdir, "mkdir", a_number, {name, none}, "r = mkdir(path)", "make a directory"},
+    {verb::create,
+     "create",
+     a_number,
+     {entry_name, none},
+     "r = create(path)",
+     "make a regular file"},
+    {verb::mkdir, "mkdir", a_number, {entry_name, none}, "r = mkdir(path)", "make a directory"},
     {verb::unlink,
      "unlink",
      a_number,
-     {name, none},
+     {entry_name, none},
      "r = unlink(path)",
      "remove the name of a file"},
-    {verb::rmdir, "rmdir", a_number, {name, none}, "r = rmdir(path)", "remove an empty directory"},
+    {verb::rmdir,
+     "rmdir",
+     a_number,
+     {entry_name, none},
+     "r = rmdir(path)",
+     "remove an empty directory"},
     {verb::rename,
      "rename",
      a_number,
-     {name, name},
+     {entry_name, entry_name},
      "r = rename(path, path)",
      "move a name; what had the new name is gone"},
     {verb::exchange,
      "exchange",
      a_number,
-     {name, name},
+     {entry_name, entry_name},
      "r = exchange(path, path)",
      "let two names trade places"},
     {verb::link,
      "link",
      a_number,
-     {name, name},
+     {entry_name, entry_name},
      "r = link(path, path)",
      "give a file a second name"},
+    {verb::symlink,
+     "symlink",
+     a_number,
+     {body, entry_name},
+     "r = symlink(body, path)",
+     "make a symbolic link that says `body`"},
+    {verb::stat,
+     "stat",
+     a_status,
+     {pathname, none},
+     "r = stat(path)",
+     "find out what a path leads to, following symbolic links"},
+    {verb::lstat,
+     "lstat",
+     a_status,
+     {pathname, none},
+     "r = lstat(path)",
+     "the same, without following a link in the last place"},
+    {verb::access,
+     "access",
+     a_number,
+     {pathname, none},
+     "r = access(path)",
+     "may the task read what a path leads to?"},
+    {verb::readlink,
+     "readlink",
+     a_number,
+     {pathname, none},
+     "n = readlink(path)",
+     "the length of a symbolic link's body"},
+    {verb::open,
+     "open",
+     a_descriptor,
+     {pathname, optional_flags},
+     "fd = open(path), open(path, 'O_CREAT|O_EXCL')",
+     "open a file, for reading unless the flags say otherwise"},
+    {verb::close, "close", nothing, {descriptor, none}, "close(fd)", "close an open file"},
+    {verb::readdir,
+     "readdir",
+     a_number,
+     {pathname, none},
+     "n = readdir(path)",
+     "open a directory, read it to the end, close it; how many names it has"},
+    {verb::chdir,
+     "chdir",
+     a_number,
+     {pathname, none},
+     "r = chdir(path)",
+     "change the working directory of the task, and of those that share it"},
+    {verb::chroot,
+     "chroot",
+     a_number,
+     {pathname, none},
+     "r = chroot(path)",
+     "change the root directory of the task, and of those that share it"},
+    {verb::mount,
+     "mount",
+     a_number,
+     {pathname, none},
+     "r = mount(path)",
+     "mount a new, empty file system at a directory"},
+    {verb::bind,
+     "bind",
+     a_number,
+     {pathname, pathname},
+     "r = bind(path, path)",
+     "what is at the first path is also at the second"},
+    {verb::umount_path,
+     "umount",
+     a_number,
+     {pathname, optional_detach},
+     "r = umount(path), umount(path, 'detach')",
+     "unmount what is mounted at a path; with 'detach' even while somebody uses it"},
     {verb::shrink,
      "shrink",
      a_number,
@@ -133,6 +224,11 @@ std::span<const verb_description> verbs()
 const verb_description &describe(verb what)
 {
     return table[static_cast<size_t>(what)];
+}
+
+bool is_system_call(verb what)
+{
+    return what >= verb::create && what <= verb::umount_path;
 }
 
 } // namespace dcsim::scenario

@@ -999,13 +999,95 @@ TEST(ScenarioStep, ArgumentsAreOfTheKindTheVerbTakes)
 
 TEST(ScenarioStep, PathsAreAbsoluteAndPlain)
 {
+    EXPECT_THAT(step_findings({"walk('a')", "walk('')", "walk('/a/')", "walk('/a//b')",
+                               "walk('/b/../c')", "walk('/a/" + std::string(256, 'n') + "')"}),
+                ElementsAre("1:7: a path begins with '/'", "2:7: a path begins with '/'",
+                            "3:9: '/' at the end of a path",
+                            "4:10: '//' in a path: names are not empty",
+                            "5:10: '..' is not walked: write the path without it",
+                            "6:10: a name of 256 bytes; the limit is 255"));
+}
+
+TEST(ScenarioStep, SystemCallsTakeWhatSystemCallsTake)
+{
+    const scenario parsed = parse_scenario("format = 1\ntitle = 'x'\n[task.A]\ndo = ["
+                                           "\"r = stat('../f/')\", \"l = lstat('')\","
+                                           "\"rename('a//b', '/c')\", \"symlink('a b', '/s')\","
+                                           "\"fd = open('/f', 'O_CREAT|O_EXCL')\", 'close(fd)',"
+                                           "\"umount('/m', 'detach')\", \"umount('/m')\"]\n",
+                                           "f");
+    const std::vector<step> &steps = parsed.tasks[0].steps;
+
+    EXPECT_EQ(steps[0].pathname, "../f/");
+    EXPECT_EQ(steps[0].path, -1);
+    EXPECT_EQ(steps[1].pathname, "");
+    EXPECT_EQ(steps[2].pathname, "a//b");
+    EXPECT_EQ(steps[2].second_pathname, "/c");
+    EXPECT_EQ(parsed.paths[static_cast<size_t>(steps[2].second_path)], "/c");
+    EXPECT_EQ(steps[3].pathname, "/s");
+    EXPECT_EQ(steps[3].second_pathname, "a b");
+    EXPECT_EQ(steps[4].flags, 0300u);
+    EXPECT_EQ(parsed.tasks[0].variables[2].kind, value_kind::descriptor);
+    EXPECT_EQ(steps[5].variable_slot, 2);
+    EXPECT_EQ(steps[6].what, verb::umount_path);
+    EXPECT_EQ(steps[6].flags, detach_flag);
+    EXPECT_EQ(steps[7].what, verb::umount_path);
+    EXPECT_EQ(steps[7].flags, 0u);
+}
+
+TEST(ScenarioStep, FlagsAreThoseThereAre)
+{
     EXPECT_THAT(
-        step_findings({"walk('a')", "walk('')", "walk('/a/')", "walk('/a//b')",
-                       "rename('/a', '/b/../c')", "walk('/a/" + std::string(256, 'n') + "')"}),
-        ElementsAre("1:7: a path begins with '/'", "2:7: a path begins with '/'",
-                    "3:9: '/' at the end of a path", "4:10: '//' in a path: names are not empty",
-                    "5:18: '..' is not walked: write the path without it",
-                    "6:10: a name of 256 bytes; the limit is 255"));
+        step_findings({"open('/f', 'O_CREATE')", "open('/f', 'O_CREAT|')", "open('/f', 1)",
+                       "umount('/m', 'lazy')", "close(d)", "fd = open('/f')", "close(fd)",
+                       "close(fd)", "put(e)"}),
+        ElementsAre("1:13: there is no flag 'O_CREATE' for open() (did you mean 'O_CREAT'?)",
+                    "2:21: there is no flag '' for open()",
+                    "3:12: open() takes quoted flags here, found '1': fd = open(path), "
+                    "open(path, 'O_CREAT|O_EXCL')",
+                    "4:14: the only flag of umount() is 'detach' (did you mean 'detach'?)",
+                    "5:7: A has no variable 'd' (did you mean 'fd'?)",
+                    "8:7: 'fd' is used after close()", "9:5: A has no variable 'e'"));
+}
+
+TEST(ScenarioStep, DescriptorsAreNoDentries)
+{
+    EXPECT_THAT(step_findings({"d = walk('/f')", "fd = open('/f')", "close(d)", "put(fd)"}),
+                ElementsAre("3:7: 'd' is a dentry, close() takes what open() returned",
+                            "4:5: 'fd' is a descriptor, put() takes a dentry"));
+}
+
+TEST(ScenarioTask, SharesTheDirectoriesOfAnother)
+{
+    const std::string a = "[task.A]\ndo = [\"chdir('/')\"]\n";
+    const std::string b = "[task.B]\ndo = [\"stat('f')\"]\nshares = ";
+
+    EXPECT_EQ(parse_scenario("format = 1\ntitle = 'x'\n" + a + b + "'A'\n", "f").tasks[1].shares,
+              0);
+    EXPECT_THAT(findings_with(b + "'B'\n"),
+                ElementsAre("8:10: shares names a task that has a root and working directory of "
+                            "its own"));
+}
+
+TEST(ScenarioCheck, LinearizableIsOnUnlessTheOracleCannotJudge)
+{
+    const std::string head = "format = 1\ntitle = 'x'\n";
+    const std::string task = "[task.A]\ndo = [\"stat('/a')\"]\n";
+    const std::string beyond = "[task.A]\ndo = [\"bind('/a', '/b')\"]\n";
+    const auto reason = [](const std::string &text) {
+        return parse_scenario(text, "f").not_linearizable;
+    };
+
+    EXPECT_EQ(reason(head + task), "");
+    EXPECT_EQ(reason(head + beyond), "'bind('/a', '/b')' is beyond it");
+    EXPECT_EQ(reason(head + task + "[check]\nlinearizable = false\nbecause = 'a good one'\n"),
+              "a good one");
+    EXPECT_THAT(findings_with("[check]\nlinearizable = false\n"),
+                ElementsAre("7:16: linearizable = false needs a reason: because = \"...\""));
+    EXPECT_THAT(findings_with("[check]\nbecause = 'x'\n"),
+                ElementsAre("7:11: because says why linearizable = false"));
+    EXPECT_THAT(findings_with("[check]\nlinearizable = 1\n"),
+                ElementsAre("7:16: linearizable is true or false"));
 }
 
 TEST(ScenarioStep, TheRootHasNoNameInADirectory)

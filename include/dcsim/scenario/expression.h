@@ -51,6 +51,9 @@ struct operand {
         waits,              ///< times `task` waited for somebody else's ->lookup()
         retries,            ///< times a lookup of `task` started over because of `cause`
         blocked,            ///< times `task` had to wait for a lock, or slept
+        rcu_walks,          ///< path walks of `task` that stayed in RCU mode to their end
+        unlazied,           ///< those that went on in ref mode
+        fallbacks,          ///< those that left RCU mode with -ECHILD and began again
         failed_allocations, ///< allocations that were made to fail
         // The cache as it is now.
         hashed,     ///< hashed dentries that have the name `path`

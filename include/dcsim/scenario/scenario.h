@@ -29,6 +29,19 @@ enum class verb {
     rename,
     exchange,
     link,
+    symlink,
+    stat,
+    lstat,
+    access,
+    readlink,
+    open,
+    close,
+    readdir,
+    chdir,
+    chroot,
+    mount,
+    bind,
+    umount_path,
     shrink,
     shrink_tree,
     umount,
@@ -43,18 +56,26 @@ enum class verb {
 
 /// What a step leaves in the variable it assigns.
 enum class value_kind {
-    none,   ///< nothing: it cannot be assigned
-    dentry, ///< a dentry with a reference, or a negative errno
-    number, ///< 0 or a count, or a negative errno
+    none,       ///< nothing: it cannot be assigned
+    dentry,     ///< a dentry with a reference, or a negative errno
+    number,     ///< 0 or a count, or a negative errno
+    status,     ///< 0 and the inode of what was found, or a negative errno
+    descriptor, ///< an open file and its inode, or a negative errno
 };
 
 /// What a verb takes.
 enum class parameter_kind {
     none,
-    path,           ///< any path
-    name,           ///< a path with a parent: not "/"
-    variable,       ///< one that holds a dentry
-    optional_count, ///< a number, or nothing at all
+    path,            ///< a path from the top of the file system, without "." and ".."
+    name,            ///< likewise, with a parent: not "/"
+    pathname,        ///< what a system call takes
+    entry,           ///< likewise, of a name in a directory: not "/"
+    body,            ///< of a symbolic link
+    variable,        ///< one that holds a dentry
+    descriptor,      ///< a variable that holds one
+    optional_count,  ///< a number, or nothing at all
+    optional_flags,  ///< "O_CREAT|O_EXCL", or nothing at all
+    optional_detach, ///< 'detach', or nothing at all
     expression,
 };
 
@@ -71,6 +92,8 @@ struct verb_description {
 /// Every verb, in the order of the enum.
 std::span<const verb_description> verbs();
 const verb_description &describe(verb what);
+/// Is it carried out as one or more system calls, by a task with a root and a working directory?
+bool is_system_call(verb what);
 
 // --- A compiled scenario ----------------------------------------------------------------------
 
@@ -78,6 +101,9 @@ const verb_description &describe(verb what);
 inline constexpr size_t most_tasks = 8;
 inline constexpr size_t most_paths = 64;     ///< in scenario::paths
 inline constexpr size_t most_variables = 96; ///< of [setup] and all tasks together
+
+/// step::flags of umount(path, 'detach').
+inline constexpr unsigned detach_flag = 1;
 
 /// step::count of shrink() without an argument.
 inline constexpr int64_t everything = -1;
@@ -90,6 +116,9 @@ struct step {
     int variable_slot = -1;         ///< index into that task's variables; -1: takes none
     int path = -1;                  ///< index into scenario::paths
     int second_path = -1;           ///< likewise
+    std::string pathname;           ///< as a system call takes it; `path` only if it is one
+    std::string second_pathname;    ///< likewise; or the body of a link
+    unsigned flags = 0;             ///< of open(): O_*; of umount(): detach_flag
     int64_t count = everything;
     int expression = -1; ///< index into scenario::awaited
     std::string text;    ///< as it stands in the file
@@ -105,6 +134,7 @@ struct task {
     std::string name; ///< "setup" for [setup]
     std::vector<step> steps;
     std::vector<variable> variables;
+    int shares = -1; ///< index into tasks: the one whose root and working directory it uses
 };
 
 enum class file_kind { file, directory, symlink };
@@ -176,6 +206,9 @@ struct scenario {
     std::vector<expression> never;
     std::vector<expression> sometimes;
     std::vector<expression> awaited; ///< of the await() steps
+    /// Why results and the tree at the end need not fit an order of the operations; "" when they
+    /// must (oracle/linearize.h).
+    std::string not_linearizable;
 
     unsigned preemptions = 2;
     expectation expect; ///< of the chosen variant; the file itself is expected to hold
