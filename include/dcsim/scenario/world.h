@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,10 @@ namespace dcsim::inline DCSIM_BACKEND
 {
 
 struct memfs_node;
+struct vfs_task;
+struct world_operation;
 struct world_state;
+class world_judge;
 
 /// What the world tells whoever runs it. `text` is in words, for people.
 struct world_reports {
@@ -95,13 +99,22 @@ class scenario_world final : public scenario::fact_source
     void allocate_state();
     void free_state();
     void fill_disk();
-    void run_step(int task, const scenario::step &step);
+    void run_step(int task, const scenario::step &step, world_operation &outcome);
+    void run_setup();
     dentry *walk(int path) const;
     dentry *walk_parent(int path) const;
     dentry *look_in_cache(int path) const;
-    int64_t change_tree(const scenario::step &step) const;
-    int64_t rename_path(const scenario::step &step, unsigned flags) const;
-    int64_t link_path(const scenario::step &step) const;
+    bool makes_system_calls() const;
+    vfs_task *acting(int owner) const;
+    void mount_root();
+    void create_tasks();
+    void leave_namespace();
+    int64_t mount_memfs(int owner, const char *name, int64_t *inode);
+    int64_t find_by_call(int owner, const scenario::step &step, int64_t *inode) const;
+    int64_t change_names(int owner, const scenario::step &step) const;
+    int64_t system_call(int owner, const scenario::step &step, int64_t *inode);
+    void look_up(int owner, const scenario::step &step, world_operation &outcome);
+    void judge();
     void use_variable(const scenario::step &step);
     int64_t read_inode_under_rcu(const scenario::step &step);
     int64_t act_on_cache(const scenario::step &step);
@@ -123,6 +136,7 @@ class scenario_world final : public scenario::fact_source
     world_state *state_ = nullptr;
     std::vector<path_parts> parts_;
     std::vector<uint64_t> reached_;
+    std::unique_ptr<world_judge> judge_; ///< nullptr: any outcome will do
     std::string final_state_;
     bool record_final_states_ = false;
     bool vfs_is_up_ = false; ///< after finish_round()

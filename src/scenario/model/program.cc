@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "dcsim/prim/model/port.h"
 #include "dcsim/testing/dcache_checker.h"
@@ -72,8 +73,13 @@ void check_at_rest(void *)
 
 void report_broken(void *, const char *text)
 {
-    violate(strncmp(text, "left at the end", 15) ? violation_kind::expectation
-                                                 : violation_kind::leak,
+    constexpr std::string_view not_linearizable = "not linearizable: ";
+    const std::string_view said = text;
+
+    if (said.starts_with(not_linearizable))
+        violate(violation_kind::not_linearizable, "%s", text + not_linearizable.size());
+    violate(said.starts_with("left at the end") ? violation_kind::leak
+                                                : violation_kind::expectation,
             "%s", text);
 }
 

@@ -41,6 +41,9 @@ int64_t scenario_world::fact(const scenario::operand &wanted) const
     case kind::waits:
     case kind::retries:
     case kind::blocked:
+    case kind::rcu_walks:
+    case kind::unlazied:
+    case kind::fallbacks:
         return task_counter(wanted);
     case kind::failed_allocations:
         return reports_.failed_allocations ? reports_.failed_allocations() : 0;
@@ -95,6 +98,9 @@ int64_t scenario_world::task_counter(const scenario::operand &wanted) const
             sum += READ_LOCKED(task.waits);
         else if (wanted.what == kind::blocked)
             sum += READ_LOCKED(task.blocked);
+        else if (wanted.what >= kind::rcu_walks && wanted.what <= kind::fallbacks)
+            sum += READ_LOCKED(
+                task.walks[static_cast<int>(wanted.what) - static_cast<int>(kind::rcu_walks)]);
         else
             for (int cause = 0; cause < scenario::retry_causes; cause++)
                 if (wanted.cause == scenario::all_causes || wanted.cause == cause)
@@ -159,7 +165,8 @@ void scenario_world::describe_final_state()
             if (!READ_LOCKED(from.assigned)) {
                 final_state_ += "? ";
             } else if (!READ_LOCKED(from.found)) {
-                final_state_ += std::to_string(from.number) + " ";
+                final_state_ += std::to_string(from.number) +
+                                (from.inode ? ":" + std::to_string(from.inode) : "") + " ";
             } else {
                 size_t n = 0;
                 while (n < seen.size() && seen[n] != from.identity)

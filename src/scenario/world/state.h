@@ -9,9 +9,13 @@
 
 #include "dcsim/kernel/once.h"
 #include "dcsim/scenario/world.h"
+#include "dcsim/vfs/task.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
+
+/// RCU_WALKS, RCU_UNLAZY, RCU_RESTARTS.
+inline constexpr int world_walk_counters = 3;
 
 /// What a step left in a variable. Others read it while await() looks at it.
 struct world_variable {
@@ -26,22 +30,37 @@ struct world_variable {
     int64_t inode;
 };
 
+/// What came of a step, and when it began and ended on the world's clock.
+struct world_operation {
+    uint64_t begin;
+    uint64_t end;
+    int64_t number; ///< as oracle::answer
+    int64_t inode;
+};
+
 struct world_task {
-    once<int> step; ///< index of the step it is at; -1 before the first
+    vfs_task *acting; ///< who makes its system calls; nullptr when nobody makes any
+    once<int> step;   ///< index of the step it is at; -1 before the first
     once<long> waits;
     once<long> retries[scenario::retry_causes];
     once<long> blocked;
+    once<long> walks[world_walk_counters];
 };
 
 struct world_state {
     once<super_block *> sb; ///< nullptr once unmounted
     once<bool> unmounted;
+    vfs_task *setup_task; ///< who makes the system calls of [setup]; nullptr afterwards
+    uint64_t clock;       ///< beginnings and ends of steps so far
     int64_t dentries_created;
+    int mounts_made; ///< calls of mount(), as places in `mounted`
     int all_lookups;
     std::span<int> lookups;       ///< of each path
     std::span<int> failures_left; ///< of each path: calls of ->lookup() that will fail
     std::span<world_task> tasks;
-    std::span<world_variable> variables; ///< of [setup], then of each task
+    std::span<world_variable> variables;    ///< of [setup], then of each task
+    std::span<world_operation> operations;  ///< for each step of each task
+    std::span<once<super_block *>> mounted; ///< what mount() made, or nullptr
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND

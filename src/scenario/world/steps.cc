@@ -82,13 +82,28 @@ void scenario_world::run_task(unsigned number)
     const long waits = vfs_counter_of_this_task(LOOKUP_WAITS);
     static constexpr vfs_counter causes[] = {RETRY_SEQ, RETRY_RENAME_LOCK, RETRY_DIR_SEQ,
                                              RETRY_DYING, RETRY_MISMATCH};
+    static constexpr vfs_counter walk_counters[world_walk_counters] = {RCU_WALKS, RCU_UNLAZY,
+                                                                       RCU_RESTARTS};
     long retries[scenario::retry_causes];
+    long walks[world_walk_counters];
+    size_t first = 0;
 
+    for (unsigned before = 0; before < number; before++)
+        first += scenario_.tasks[before].steps.size();
     for (int cause = 0; cause < scenario::retry_causes; cause++)
         retries[cause] = vfs_counter_of_this_task(causes[cause]);
+    for (int counter = 0; counter < world_walk_counters; counter++)
+        walks[counter] = vfs_counter_of_this_task(walk_counters[counter]);
     for (size_t i = 0; i < what.steps.size(); i++) {
+        world_operation &outcome = state_->operations[first + i];
+
         WRITE_LOCKED(progress.step, static_cast<int>(i));
-        run_step(static_cast<int>(number), what.steps[i]);
+        outcome.begin = __atomic_add_fetch(&state_->clock, 1, __ATOMIC_SEQ_CST);
+        run_step(static_cast<int>(number), what.steps[i], outcome);
+        outcome.end = __atomic_add_fetch(&state_->clock, 1, __ATOMIC_SEQ_CST);
+        for (int counter = 0; counter < world_walk_counters; counter++)
+            WRITE_LOCKED(progress.walks[counter],
+                         vfs_counter_of_this_task(walk_counters[counter]) - walks[counter]);
         WRITE_LOCKED(progress.waits, vfs_counter_of_this_task(LOOKUP_WAITS) - waits);
         for (int cause = 0; cause < scenario::retry_causes; cause++)
             WRITE_LOCKED(progress.retries[cause],
@@ -113,46 +128,38 @@ const scenario::step *scenario_world::current_step(unsigned number) const
                                                                  : nullptr;
 }
 
-void scenario_world::run_step(int owner, const scenario::step &step)
+void scenario_world::look_up(int owner, const scenario::step &step, world_operation &outcome)
+{
+    dentry *found = step.what == verb::lookup ? look_in_cache(step.path) : walk(step.path);
+
+    if (IS_ERR(found))
+        outcome.number = PTR_ERR(found);
+    else if (const inode *inode = READ_LOCKED(found->d_inode))
+        outcome.inode = static_cast<int64_t>(inode->i_ino);
+    if (step.result_slot >= 0)
+        note_dentry(variable(owner, step.result_slot), found, true);
+    else if (!IS_ERR(found))
+        dput(found);
+}
+
+void scenario_world::run_step(int owner, const scenario::step &step, world_operation &outcome)
 {
     int64_t number = 0;
 
-    if ((step.path >= 0 || step.what == verb::shrink) && !mounted()) {
+    if ((scenario::is_system_call(step.what) || step.path >= 0 || step.what == verb::shrink) &&
+        !mounted()) {
         reports_.broken(reports_.argument, ("'" + step.text + "' runs after umount()").c_str());
         return;
     }
     switch (step.what) {
     case verb::walk:
     case verb::warm:
-    case verb::lookup: {
-        dentry *found = step.what == verb::lookup ? look_in_cache(step.path) : walk(step.path);
-
-        if (step.result_slot >= 0)
-            note_dentry(variable(owner, step.result_slot), found, true);
-        else if (!IS_ERR(found))
-            dput(found);
-        return;
-    }
+    case verb::lookup:
+        return look_up(owner, step, outcome);
     case verb::put:
     case verb::drop:
     case verb::invalidate:
-        use_variable(step);
-        return;
-    case verb::create:
-    case verb::mkdir:
-    case verb::unlink:
-    case verb::rmdir:
-        number = change_tree(step);
-        break;
-    case verb::rename:
-        number = rename_path(step, 0);
-        break;
-    case verb::exchange:
-        number = rename_path(step, RENAME_EXCHANGE_FLAG);
-        break;
-    case verb::link:
-        number = link_path(step);
-        break;
+        return use_variable(step);
     case verb::rcu_inode:
         number = read_inode_under_rcu(step);
         break;
@@ -163,10 +170,16 @@ void scenario_world::run_step(int owner, const scenario::step &step)
     case verb::await:
         number = act_on_cache(step);
         break;
+    default:
+        number = system_call(owner, step, &outcome.inode);
+        // Which descriptor it is does not matter to the oracle.
+        outcome.number = step.what == verb::open && number > 0 ? 0 : number;
+        break;
     }
     if (step.result_slot >= 0) {
         world_variable &into = variable(owner, step.result_slot);
         into.number = number;
+        into.inode = outcome.inode;
         smp_wmb();
         WRITE_LOCKED(into.assigned, true);
     }
@@ -237,74 +250,6 @@ int64_t scenario_world::read_inode_under_rcu(const scenario::step &step)
     }
     rcu_read_unlock();
     return number;
-}
-
-int64_t scenario_world::change_tree(const scenario::step &step) const
-{
-    const std::string &name = parts_[static_cast<size_t>(step.path)].name;
-    dentry *parent = walk_parent(step.path);
-    int64_t error;
-
-    if (IS_ERR(parent))
-        return PTR_ERR(parent);
-    switch (step.what) {
-    case verb::create:
-        error = create_at(parent, name.data(), name.size(), 0644);
-        break;
-    case verb::mkdir:
-        error = mkdir_at(parent, name.data(), name.size(), 0755);
-        break;
-    case verb::unlink:
-        error = unlink_at(parent, name.data(), name.size());
-        break;
-    default:
-        error = rmdir_at(parent, name.data(), name.size());
-        break;
-    }
-    dput(parent);
-    return error;
-}
-
-int64_t scenario_world::rename_path(const scenario::step &step, unsigned flags) const
-{
-    const std::string &from = parts_[static_cast<size_t>(step.path)].name;
-    const std::string &to = parts_[static_cast<size_t>(step.second_path)].name;
-    dentry *old_parent = walk_parent(step.path);
-    dentry *new_parent;
-    int64_t error;
-
-    if (IS_ERR(old_parent))
-        return PTR_ERR(old_parent);
-    new_parent = walk_parent(step.second_path);
-    if (IS_ERR(new_parent)) {
-        error = PTR_ERR(new_parent);
-    } else {
-        error = rename_at(old_parent, from.data(), from.size(), new_parent, to.data(), to.size(),
-                          flags);
-        dput(new_parent);
-    }
-    dput(old_parent);
-    return error;
-}
-
-int64_t scenario_world::link_path(const scenario::step &step) const
-{
-    const std::string &name = parts_[static_cast<size_t>(step.second_path)].name;
-    dentry *old = walk(step.path);
-    dentry *parent;
-    int64_t error;
-
-    if (IS_ERR(old))
-        return PTR_ERR(old);
-    parent = walk_parent(step.second_path);
-    if (IS_ERR(parent)) {
-        error = PTR_ERR(parent);
-    } else {
-        error = link_at(old, parent, name.data(), name.size());
-        dput(parent);
-    }
-    dput(old);
-    return error;
 }
 
 int64_t scenario_world::act_on_cache(const scenario::step &step)

@@ -9,6 +9,7 @@
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/vfs/namei.h"
+#include "judge.h"
 #include "parts.h"
 #include "state.h"
 
@@ -17,6 +18,9 @@ namespace dcsim::inline DCSIM_BACKEND
 
 namespace
 {
+
+/// A violation has room for this much.
+constexpr size_t world_report_bytes = 1300;
 
 constexpr umode_t mode_of(scenario::file_kind kind)
 {
@@ -29,6 +33,12 @@ constexpr umode_t mode_of(scenario::file_kind kind)
         break;
     }
     return S_IFREG_TYPE | 0644;
+}
+
+size_t count_mounts(const scenario::task &one)
+{
+    return static_cast<size_t>(
+        std::ranges::count(one.steps, scenario::verb::mount, &scenario::step::what));
 }
 
 template <typename T>
@@ -69,6 +79,8 @@ scenario_world::scenario_world(const scenario::scenario &scenario, const world_r
 {
     for (const std::string &path : scenario.paths)
         parts_.emplace_back(path);
+    if (scenario.not_linearizable.empty())
+        judge_ = std::make_unique<world_judge>(scenario);
 }
 
 scenario_world::~scenario_world()
@@ -103,14 +115,21 @@ super_block *scenario_world::mounted() const
 void scenario_world::allocate_state()
 {
     size_t variables = scenario_.setup.variables.size();
+    size_t mounts = count_mounts(scenario_.setup);
+    size_t steps = 0;
 
-    for (const scenario::task &one : scenario_.tasks)
+    for (const scenario::task &one : scenario_.tasks) {
         variables += one.variables.size();
+        mounts += count_mounts(one);
+        steps += one.steps.size();
+    }
     state_ = allocate_zeroed<world_state>(1).data();
     state_->lookups = allocate_zeroed<int>(scenario_.paths.size());
     state_->failures_left = allocate_zeroed<int>(scenario_.paths.size());
     state_->tasks = allocate_zeroed<world_task>(scenario_.tasks.size());
     state_->variables = allocate_zeroed<world_variable>(variables);
+    state_->operations = allocate_zeroed<world_operation>(steps);
+    state_->mounted = allocate_zeroed<once<super_block *>>(mounts);
     for (world_task &one : state_->tasks)
         WRITE_LOCKED(one.step, -1);
 }
@@ -121,6 +140,8 @@ void scenario_world::free_state()
     memory_free(state_->failures_left.data());
     memory_free(state_->tasks.data());
     memory_free(state_->variables.data());
+    memory_free(state_->operations.data());
+    memory_free(state_->mounted.data());
     memory_free(state_);
 }
 
@@ -141,10 +162,30 @@ void scenario_world::set_up()
     options.default_dentry_operations = &world_dentry_operations;
     WRITE_LOCKED(state_->sb, memfs_mount(options, "scenario"));
     fill_disk();
-    for (const scenario::step &step : scenario_.setup.steps)
-        run_step(scenario::setup_task, step);
+    run_setup();
     std::fill(state_->lookups.begin(), state_->lookups.end(), 0);
     state_->all_lookups = 0;
+}
+
+void scenario_world::run_setup()
+{
+    if (judge_)
+        judge_->begin(mounted());
+    if (makes_system_calls())
+        mount_root();
+    for (const scenario::step &step : scenario_.setup.steps) {
+        world_operation outcome = {};
+
+        run_step(scenario::setup_task, step, outcome);
+        if (judge_ && !judge_->setup_step(step, outcome))
+            reports_.broken(reports_.argument,
+                            ("setup: '" + step.text + "' cannot come to " +
+                             std::to_string(outcome.number) + ", says the oracle")
+                                .c_str());
+    }
+    create_tasks();
+    if (judge_)
+        judge_->begin_tasks();
 }
 
 void scenario_world::fill_disk()
@@ -245,6 +286,16 @@ void scenario_world::check(const std::vector<scenario::expression> &expressions,
     }
 }
 
+void scenario_world::judge()
+{
+    // Nothing may be left on the stack when the report does not return.
+    char text[world_report_bytes];
+
+    snprintf(text, sizeof(text), "%s", judge_->judge(*state_).c_str());
+    if (*text)
+        reports_.broken(reports_.argument, text);
+}
+
 void scenario_world::put_what_is_held()
 {
     for (world_variable &one : state_->variables)
@@ -270,6 +321,8 @@ void scenario_world::finish_round()
         describe_final_state();
     if (reports_.at_rest)
         reports_.at_rest(reports_.argument);
+    if (judge_)
+        judge();
 
     put_what_is_held();
     if (mounted())
@@ -298,10 +351,18 @@ void scenario_world::shut_down()
 int64_t scenario_world::unmount()
 {
     super_block *sb = mounted();
+    long left = 0;
 
+    if (makes_system_calls())
+        leave_namespace();
     WRITE_LOCKED(state_->sb, nullptr);
     WRITE_LOCKED(state_->unmounted, true);
-    return memfs_unmount(sb);
+    for (once<super_block *> &one : state_->mounted)
+        if (super_block *other = READ_LOCKED(one)) {
+            WRITE_LOCKED(one, nullptr);
+            left += memfs_unmount(other);
+        }
+    return left + memfs_unmount(sb);
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND

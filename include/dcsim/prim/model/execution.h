@@ -70,6 +70,7 @@ enum class violation_kind : uint8_t {
     bug,
     invariant,
     expectation,
+    not_linearizable,
     internal,
 };
 /// A few words, e.g. "use after free".
