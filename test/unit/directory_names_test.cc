@@ -44,6 +44,13 @@ class names_fixture : public vfs_fixture
         EXPECT_FALSE(mutex_is_locked(&sb->s_vfs_rename_mutex));
     }
 
+    /// The error of a start; one that succeeded is ended.
+    static int error_of(dentry *started)
+    {
+        int error = IS_ERR(started) ? PTR_ERR(started) : 0;
+        end_dirop(started);
+        return error;
+    }
     /// start(parent, name) by text.
     template <typename Start>
     static dentry *start_at(Start start, const dentry_ref &parent, std::string_view text)
@@ -106,10 +113,10 @@ TEST_F(StartCreating, TheReferenceCanBeKept)
 TEST_F(StartCreating, RefusesNamesThatCannotBe)
 {
     for (std::string_view name : {"", ".", "..", "a/b"}) {
-        EXPECT_EQ(start_at(start_creating, dir, name), ERR_PTR(-EACCES)) << name;
-        EXPECT_EQ(start_at(start_creating_noperm, dir, name), ERR_PTR(-EACCES)) << name;
-        EXPECT_EQ(start_at(start_removing, dir, name), ERR_PTR(-EACCES)) << name;
-        EXPECT_EQ(start_at(start_removing_noperm, dir, name), ERR_PTR(-EACCES)) << name;
+        EXPECT_EQ(error_of(start_at(start_creating, dir, name)), -EACCES) << name;
+        EXPECT_EQ(error_of(start_at(start_creating_noperm, dir, name)), -EACCES) << name;
+        EXPECT_EQ(error_of(start_at(start_removing, dir, name)), -EACCES) << name;
+        EXPECT_EQ(error_of(start_at(start_removing_noperm, dir, name)), -EACCES) << name;
     }
     expect_unlocked();
 }
@@ -119,8 +126,8 @@ TEST_F(StartCreating, WhoMayNotSearchTheParentFindsNothing)
     acting_as user(1000, 1000);
     WRITE_ONCE(d_inode(dir.get())->i_mode, static_cast<umode_t>(S_IFDIR_TYPE | 0666));
 
-    EXPECT_EQ(start_at(start_creating, dir, "fresh"), ERR_PTR(-EACCES));
-    EXPECT_EQ(start_at(start_removing, dir, "file"), ERR_PTR(-EACCES));
+    EXPECT_EQ(error_of(start_at(start_creating, dir, "fresh")), -EACCES);
+    EXPECT_EQ(error_of(start_at(start_removing, dir, "file")), -EACCES);
     expect_unlocked();
     end_creating(start_at(start_creating_noperm, dir, "fresh"));
     end_removing(start_at(start_removing_noperm, dir, "file"));
@@ -130,7 +137,7 @@ TEST_F(StartCreating, WhoMayNotSearchTheParentFindsNothing)
 TEST_F(StartCreating, NothingIsMadeInARemovedDirectory)
 {
     d_inode(dir.get())->i_flags |= S_DEAD;
-    EXPECT_EQ(start_at(start_creating, dir, "fresh"), ERR_PTR(-ENOENT));
+    EXPECT_EQ(error_of(start_at(start_creating, dir, "fresh")), -ENOENT);
     expect_unlocked();
 }
 
@@ -142,7 +149,7 @@ TEST_F(StartRemoving, FindsWhatIsThere)
     EXPECT_TRUE(locked(dir));
     end_removing(found);
     expect_unlocked();
-    EXPECT_EQ(start_at(start_removing, dir, "absent"), ERR_PTR(-ENOENT));
+    EXPECT_EQ(error_of(start_at(start_removing, dir, "absent")), -ENOENT);
     expect_unlocked();
 }
 
@@ -172,20 +179,20 @@ TEST_F(StartDentry, TellsWhetherItIsStillWhatItWas)
 {
     dentry_ref absent = make_negative(dir.get(), "absent");
 
-    EXPECT_EQ(start_creating_dentry(dir.get(), file.get()), ERR_PTR(-EEXIST));
-    EXPECT_EQ(start_removing_dentry(dir.get(), absent.get()), ERR_PTR(-ENOENT));
-    EXPECT_EQ(start_removing_dentry(other.get(), file.get()), ERR_PTR(-EINVAL)) << "moved";
+    EXPECT_EQ(error_of(start_creating_dentry(dir.get(), file.get())), -EEXIST);
+    EXPECT_EQ(error_of(start_removing_dentry(dir.get(), absent.get())), -ENOENT);
+    EXPECT_EQ(error_of(start_removing_dentry(other.get(), file.get())), -EINVAL) << "moved";
     d_drop(file.get());
     d_drop(absent.get());
-    EXPECT_EQ(start_removing_dentry(dir.get(), file.get()), ERR_PTR(-EINVAL)) << "dropped";
-    EXPECT_EQ(start_creating_dentry(dir.get(), absent.get()), ERR_PTR(-EINVAL));
+    EXPECT_EQ(error_of(start_removing_dentry(dir.get(), file.get())), -EINVAL) << "dropped";
+    EXPECT_EQ(error_of(start_creating_dentry(dir.get(), absent.get())), -EINVAL);
     expect_unlocked();
 }
 
 TEST_F(StartDentry, NothingIsStartedInARemovedDirectory)
 {
     d_inode(dir.get())->i_flags |= S_DEAD;
-    EXPECT_EQ(start_removing_dentry(dir.get(), file.get()), ERR_PTR(-EINVAL));
+    EXPECT_EQ(error_of(start_removing_dentry(dir.get(), file.get())), -EINVAL);
     expect_unlocked();
 }
 

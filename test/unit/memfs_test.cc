@@ -10,12 +10,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "acting_as.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/refs.h"
+#include "dcsim/vfs/attributes.h"
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "directory_reader.h"
 #include "threads.h"
 #include "warnings.h"
 
@@ -503,6 +506,243 @@ TEST_F(Memfs, DoesNotRemoveWhatIsNotOnTheDisk)
               -ENOENT);
     inode_unlock(elsewhere);
     EXPECT_EQ(links_of("a"), 1u);
+}
+
+// --- What stat(2) tells, as tmpfs tells it ---
+
+TEST_F(Memfs, KeepsAttributesOnTheDisk)
+{
+    ASSERT_EQ(create("f"), 0);
+    iattr change = {ATTR_MODE | ATTR_UID | ATTR_GID, 04711, 1000, 100};
+    {
+        dentry_ref f = find("f");
+        inode_lock(d_inode(f.get()));
+        ASSERT_EQ(notify_change(f.get(), &change), 0);
+        inode_unlock(d_inode(f.get()));
+    }
+    shrink_dcache_sb(sb);
+    dentry_ref again = find("f");
+    const path where = {nullptr, again.get()};
+    kstat stat;
+    EXPECT_EQ(vfs_getattr(&where, &stat), 0);
+    EXPECT_EQ(stat.mode, S_IFREG_TYPE | 04711);
+    EXPECT_EQ(stat.uid, 1000u);
+    EXPECT_EQ(stat.gid, 100u);
+}
+
+TEST_F(Memfs, RefusesAChangeThatIsNotAllowed)
+{
+    ASSERT_EQ(create("f", 0600), 0);
+    dentry_ref f = find("f");
+    iattr change = {ATTR_MODE, 0777, 0, 0};
+
+    acting_as user(1000, 100);
+    inode_lock(d_inode(f.get()));
+    EXPECT_EQ(notify_change(f.get(), &change), -EPERM);
+    inode_unlock(d_inode(f.get()));
+    EXPECT_EQ(mode_of("f"), S_IFREG_TYPE | 0600);
+}
+
+TEST_F(Memfs, GivesNewFilesToWhoMakesThem)
+{
+    remount({.root_mode = 02777, .root_uid = 7, .root_gid = 50});
+    EXPECT_EQ(mode_of("."), S_IFDIR_TYPE | 02777);
+    EXPECT_EQ(READ_ONCE(d_inode(root)->i_uid), 7u);
+    acting_as user(1000, 100);
+
+    ASSERT_EQ(create("f", 0666), 0);
+    ASSERT_EQ(mkdir("d"), 0);
+    shrink_dcache_sb(sb);
+    for (const char *name : {"f", "d"}) {
+        EXPECT_EQ(READ_ONCE(d_inode(find(name).get())->i_uid), 1000u) << name;
+        EXPECT_EQ(READ_ONCE(d_inode(find(name).get())->i_gid), 50u) << name;
+    }
+    EXPECT_EQ(mode_of("f"), S_IFREG_TYPE | 0644) << "umask 022";
+    EXPECT_EQ(mode_of("d"), S_IFDIR_TYPE | 02755);
+}
+
+int64_t size_of(const dentry_ref &dentry)
+{
+    return READ_ONCE(d_inode(dentry.get())->i_size);
+}
+
+TEST_F(Memfs, DirectoriesAreAsLargeAsTheirNames)
+{
+    ASSERT_EQ(mkdir("d"), 0);
+    ASSERT_EQ(mkdir("e"), 0);
+    EXPECT_EQ(size_of(find("d")), 40);
+    ASSERT_EQ(create("d/f"), 0);
+    ASSERT_EQ(create("d/g"), 0);
+    ASSERT_EQ(mkdir("d/sub"), 0);
+    EXPECT_EQ(size_of(find("d")), 100);
+    ASSERT_EQ(rename("d/f", "e/f"), 0);
+    EXPECT_EQ(size_of(find("d")), 80);
+    EXPECT_EQ(size_of(find("e")), 60);
+    ASSERT_EQ(rename("d/g", "e/f"), 0) << "over another";
+    EXPECT_EQ(size_of(find("d")), 60);
+    EXPECT_EQ(size_of(find("e")), 60);
+    ASSERT_EQ(rename("d/sub", "e/f", RENAME_EXCHANGE_FLAG), 0);
+    EXPECT_EQ(size_of(find("e")), 60);
+    ASSERT_EQ(unlink("d/sub"), 0);
+    ASSERT_EQ(rmdir("e/f"), 0);
+    EXPECT_EQ(size_of(find("d")), 40);
+    EXPECT_EQ(size_of(find("e")), 40);
+    EXPECT_EQ(size_of(root), 80);
+    shrink_dcache_sb(sb);
+    EXPECT_EQ(size_of(find("e")), 40);
+}
+
+int make_symlink(dentry *parent, const char *text, const char *body)
+{
+    qstr name = make_qstr(text, static_cast<u32>(strlen(text)));
+    dentry *link = start_creating(parent, &name);
+    int error = vfs_symlink(d_inode(parent), link, body);
+
+    end_creating(link);
+    return error;
+}
+
+TEST_F(Memfs, LinksAreAsLargeAsTheirBodies)
+{
+    const std::string longest(4095, 'b'), too_long(4096, 'b');
+
+    ASSERT_EQ(make_symlink(root, "l", "to/there"), 0);
+    ASSERT_EQ(make_symlink(root, "m", longest.c_str()), 0);
+    EXPECT_EQ(make_symlink(root, "n", too_long.c_str()), -ENAMETOOLONG);
+    EXPECT_EQ(size_of(find("l")), 8);
+    shrink_dcache_sb(sb);
+    EXPECT_EQ(size_of(find("m")), 4095);
+    EXPECT_EQ(mode_of("l"), S_IFLNK_TYPE | 0777) << "no umask";
+    EXPECT_STREQ(READ_ONCE(d_inode(find("l").get())->i_link), "to/there");
+}
+
+TEST_F(Memfs, LinksCanBeSlow)
+{
+    remount({.links_in_inode = false});
+    ASSERT_EQ(make_symlink(root, "l", "to/there"), 0);
+    dentry_ref link = find("l");
+    inode *inode = d_inode(link.get());
+    delayed_call done = {};
+    char buffer[20] = {};
+
+    EXPECT_EQ(READ_ONCE(inode->i_link), nullptr);
+    EXPECT_EQ(inode->i_op->get_link(nullptr, inode, &done), ERR_PTR(-ECHILD)) << "in an RCU walk";
+    EXPECT_EQ(vfs_readlink(link.get(), buffer, 20), 8);
+    EXPECT_STREQ(buffer, "to/there");
+    kmem_fail_nth(1);
+    EXPECT_EQ(vfs_readlink(link.get(), buffer, 20), -ENOMEM);
+}
+
+TEST_F(Memfs, KeepsDeviceNumbers)
+{
+    const auto mknod = [](umode_t mode, unsigned device) {
+        return [=](inode *dir, dentry *dentry) { return vfs_mknod(dir, dentry, mode, device); };
+    };
+    ASSERT_EQ(at_locked_name("c", mknod(S_IFCHR_TYPE | 0600, 0x501)), 0);
+    ASSERT_EQ(at_locked_name("b", mknod(S_IFBLK_TYPE | 0600, 0x802)), 0);
+    ASSERT_EQ(at_locked_name("p", mknod(S_IFIFO_TYPE | 0600, 0)), 0);
+    ASSERT_EQ(at_locked_name("s", mknod(S_IFSOCK_TYPE | 0600, 0)), 0);
+    shrink_dcache_sb(sb);
+    EXPECT_EQ(d_inode(find("c").get())->i_rdev, 0x501u);
+    EXPECT_EQ(d_inode(find("b").get())->i_rdev, 0x802u);
+    EXPECT_EQ(mode_of("b"), S_IFBLK_TYPE | 0600);
+    EXPECT_EQ(mode_of("p"), S_IFIFO_TYPE | 0600);
+    EXPECT_EQ(d_inode(find("s").get())->i_fop, &no_open_fops);
+}
+
+// --- Reading directories ---
+
+TEST_F(Memfs, ReportsTheNewestNameFirst)
+{
+    ASSERT_EQ(create("b"), 0);
+    ASSERT_EQ(create("a"), 0);
+    ASSERT_EQ(mkdir("c"), 0);
+    shrink_dcache_sb(sb);
+    directory_reader reader(root);
+    const auto entries = reader.read();
+
+    ASSERT_EQ(entries.size(), 5u);
+    EXPECT_EQ(entries[0].name, ".");
+    EXPECT_EQ(entries[1].name, "..");
+    EXPECT_EQ(entries[2].name, "c");
+    EXPECT_EQ(entries[2].ino, number_of("c"));
+    EXPECT_EQ(entries[2].type, unsigned{S_IFDIR_TYPE >> 12});
+    EXPECT_EQ(entries[3].name, "a");
+    EXPECT_EQ(entries[4].name, "b");
+    EXPECT_TRUE(reader.read().empty());
+}
+
+/// Reads the root with `change` after `before` entries: `staying` must be met once, nothing twice.
+void expect_no_skip_no_repeat(dentry *directory, size_t before, std::string_view staying,
+                              const std::function<void()> &change)
+{
+    directory_reader reader(directory);
+    std::string met;
+
+    for (const std::string &name : reader.names(before))
+        met += name;
+    change();
+    for (auto entries = reader.read(1); !entries.empty(); entries = reader.read(1)) {
+        if (entries[0].name[0] != '.')
+            met += entries[0].name;
+    }
+    for (char name : staying)
+        EXPECT_NE(met.find(name), std::string::npos) << name << " after " << before;
+    for (char name : met)
+        EXPECT_EQ(met.find(name), met.rfind(name)) << name << " after " << before;
+}
+
+TEST_F(Memfs, ReadersNeitherSkipNorRepeatWhateverChanges)
+{
+    const std::vector<std::function<int()>> changes = {
+        [&] { return unlink("a"); },      [&] { return unlink("c") | unlink("e"); },
+        [&] { return create("x"); },      [&] { return rename("c", "x"); },
+        [&] { return rename("e", "a"); },
+    };
+
+    for (size_t before = 0; before <= 7; before++) {
+        for (const auto &change : changes) {
+            for (const char *name : {"a", "b", "c", "d", "e"})
+                ASSERT_EQ(create(name), 0);
+            expect_no_skip_no_repeat(root, before, "bd", [&] { ASSERT_EQ(change(), 0); });
+            remount({});
+        }
+    }
+}
+
+TEST_F(Memfs, ReadingWhileMovingEverythingEnds)
+{
+    for (const char *name : {"a", "b", "c"})
+        ASSERT_EQ(create(name), 0);
+    directory_reader reader(root);
+    size_t moved = 0;
+
+    reader.read(2);
+    for (auto names = reader.names(1); !names.empty(); names = reader.names(1))
+        ASSERT_EQ(rename(names[0], "moved-" + std::to_string(moved++)), 0);
+    EXPECT_EQ(moved, 3u);
+}
+
+TEST_F(Memfs, PositionsCanBeReturnedTo)
+{
+    for (const char *name : {"a", "b", "c", "d"})
+        ASSERT_EQ(create(name), 0);
+    directory_reader reader(root);
+    const auto entries = reader.read();
+    const int64_t end = reader.position();
+
+    ASSERT_EQ(unlink("b"), 0);
+    for (const auto &entry : entries) {
+        EXPECT_EQ(reader.seek(entry.offset), entry.offset);
+        EXPECT_EQ(reader.read(1)[0].name, entry.name == "b" ? "a" : entry.name);
+    }
+    EXPECT_EQ(reader.seek(end), end);
+    EXPECT_TRUE(reader.read().empty());
+    EXPECT_EQ(reader.seek(0), 0);
+    EXPECT_EQ(reader.read().size(), 5u);
+    EXPECT_EQ(reader.seek(-1), -EINVAL);
+    EXPECT_EQ(reader.seek(0, 2), -EINVAL);
+    EXPECT_EQ(reader.seek(-1, 1), end - 1);
 }
 
 // --- Files without a name ---

@@ -179,8 +179,6 @@ TEST_F(InodePermission, AnRcuWalkAsksWithoutStoringAnything)
     const unsigned flags = READ_ONCE(directory->i_opflags);
     set_permissions(directory, 0100);
 
-    // Whoever holds i_lock would be waited for.
-    spin_guard held(&directory->i_lock);
     EXPECT_EQ(inode_permission(directory, MAY_EXEC | MAY_NOT_BLOCK), 0);
     EXPECT_EQ(inode_permission(directory, MAY_WRITE | MAY_NOT_BLOCK), -EACCES);
     EXPECT_EQ(READ_ONCE(directory->i_opflags), flags);
