@@ -425,7 +425,7 @@ TEST_F(FsStruct, RootIsReadAsAPair)
 
 constexpr int places = 3;
 constexpr int levels_between = 400;
-constexpr int looks_wanted = DCSIM_TSAN ? 500 : 3000;
+constexpr int looks_wanted = DCSIM_TSAN ? 2000 : 20000;
 
 bool one_behind(int bottom, int top)
 {

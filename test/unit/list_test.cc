@@ -64,6 +64,24 @@ TEST_F(List, DelInitLeavesAnEntryThatIsOnNoList)
     EXPECT_THAT(forwards(), ElementsAre(0, 2, 3));
 }
 
+TEST_F(List, SpliceInitPutsAWholeListInFront)
+{
+    list_head source;
+
+    INIT_LIST_HEAD(&source);
+    list_add_tail(&entries[0], &head);
+    list_splice_init(&source, &head);
+    EXPECT_THAT(forwards(), ElementsAre(0));
+    list_add_tail(&entries[1], &source);
+    list_add_tail(&entries[2], &source);
+    list_splice_init(&source, &head);
+    EXPECT_THAT(forwards(), ElementsAre(1, 2, 0));
+    EXPECT_EQ(list_last(&head), &entries[0]);
+    EXPECT_TRUE(list_empty(&source));
+    list_del_init(&entries[2]);
+    EXPECT_THAT(forwards(), ElementsAre(1, 0));
+}
+
 TEST_F(List, MoveTakesFromAnyList)
 {
     list_head other;
@@ -128,6 +146,21 @@ TEST_F(Hlist, DelInitWorksOnceAndThenDoesNothing)
     hlist_del_init(&nodes[2]);
     EXPECT_THAT(forwards(), IsEmpty());
     EXPECT_TRUE(hlist_empty(&head));
+}
+
+TEST_F(Hlist, MoveListTakesTheWholeChain)
+{
+    hlist_head target;
+
+    hlist_move_list(&head, &target);
+    EXPECT_TRUE(hlist_empty(&head));
+    EXPECT_EQ(hlist_first(&target), &nodes[3]);
+    EXPECT_EQ(hlist_next(&nodes[3]), &nodes[2]);
+    // The back link leads to the new head.
+    hlist_del_init(&nodes[3]);
+    EXPECT_EQ(hlist_first(&target), &nodes[2]);
+    hlist_move_list(&head, &target);
+    EXPECT_TRUE(hlist_empty(&target));
 }
 
 TEST_F(Hlist, RcuVariantsBuildAndTakeApartTheSameChain)
