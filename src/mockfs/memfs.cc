@@ -430,8 +430,8 @@ inode *memfs_iget(super_block *sb, memfs_node *node)
     return inode;
 }
 
-// As Linux v6.12 fs/ext2/ialloc.c ext2_new_inode(). A new node and its inode, I_NEW, referenced, for
-// a name in `dir` (nullptr: none); nullptr without memory.
+// As Linux v6.12 fs/ext2/ialloc.c ext2_new_inode(). A new node and its inode, I_NEW, referenced,
+// for a name in `dir` (nullptr: none); nullptr without memory.
 inode *memfs_new_inode(super_block *sb, const inode *dir, umode_t mode, unsigned device,
                        const char *body)
 {

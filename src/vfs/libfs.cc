@@ -193,8 +193,8 @@ int dcache_dir_close(inode *, file *file)
 // Linux v6.12 fs/libfs.c scan_positives().
 //
 // The count-th name from `p` on, referenced, or nullptr. `p` is a link of the directory's list of
-// children: its head, or that of a child whose place the caller knows. Drops the reference on `last`,
-// but not before the walk has left it. The directory is locked at least shared.
+// children: its head, or that of a child whose place the caller knows. Drops the reference on
+// `last`, but not before the walk has left it. The directory is locked at least shared.
 static dentry *scan_positives(dentry *cursor, once<hlist_node *> *p, int64_t count, dentry *last)
 {
     dentry *parent = READ_ONCE(cursor->d_parent);

@@ -191,7 +191,7 @@ class directory_fixture : public vfs_fixture
     static inline directory_fixture *operating_;
 };
 
-/// Something is mounted on `where` (another view of `what`, of the same kind) as long as this lives.
+/// Something is mounted on `where` (a view of `what`, of the same kind) as long as this lives.
 class mounted_on
 {
   public:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // Fills a memfs from a real directory tree: names, types, permissions, owners, device numbers and
-// symlink bodies, no file contents. Symbolic links are copied, not followed; other file systems mounted below are entered.
+// symlink bodies, no file contents. Symbolic links are copied, not followed; other file systems
+// mounted below are entered.
 #pragma once
 
 #include <functional>

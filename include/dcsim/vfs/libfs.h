@@ -24,7 +24,7 @@ bool simple_positive(const dentry *dentry);
 /// A miss, without asking anybody; the dentry goes with its last reference. nullptr or
 /// ERR_PTR(-ENAMETOOLONG).
 dentry *simple_lookup(inode *dir, dentry *dentry, unsigned flags);
-/// Does the directory (or a negative dentry) have no names in it? Its i_rwsem keeps the answer true.
+/// Has the directory (or a negative dentry) no names in it? Its i_rwsem keeps the answer true.
 bool simple_empty(dentry *dentry);
 int simple_link(dentry *old_dentry, inode *dir, dentry *dentry);
 int simple_unlink(inode *dir, dentry *dentry);

@@ -136,9 +136,9 @@ struct renamedata {
     unsigned flags;     ///< RENAME_*
 };
 /// Locks both parents and finds both names, for vfs_rename(). Given are the parents, the names, the
-/// RENAME_* flags. 0, or with nothing held: -EACCES for a bad name or a parent that the calling task
-/// may not search, -EXDEV without a common ancestor, -EINVAL or -ENOTEMPTY when a directory would
-/// become its own ancestor, and the errors of lookup_one_qstr_excl().
+/// RENAME_* flags. 0, or with nothing held: -EACCES for a bad name or a parent that the calling
+/// task may not search, -EXDEV without a common ancestor, -EINVAL or -ENOTEMPTY when a directory
+/// would become its own ancestor, and the errors of lookup_one_qstr_excl().
 int start_renaming(renamedata *rd, unsigned lookup_flags, qstr *old_last, qstr *new_last);
 /// The same for a dentry that the caller has found before. -EINVAL when it was unhashed, or is not
 /// in old_parent; with old_parent nullptr any parent is right and is filled in.
