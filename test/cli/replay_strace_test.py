@@ -27,8 +27,8 @@ KEYS = {
     "trace": ["lines", "calls", "processes", "orphans", "signals", "exits", "messages",
               "stack_lines", "blank", "first_halves", "without_end", "without_beginning",
               "unknown", "unknown_lines"],
-    "tree": ["source", "directories", "names", "rounds", "links_concluded", "working_directory",
-             "working_directory_known", "uid", "descriptors_from_places",
+    "tree": ["source", "directories", "names", "rounds", "links_concluded", "reordered",
+             "working_directory", "working_directory_known", "uid", "descriptors_from_places",
              "directories_from_places"],
     "total": ["as_recorded", "different", "skipped"],
     "seconds": ["reading", "rebuilding"],
@@ -157,6 +157,22 @@ class Answers(Command):
                        [(3, 'linkat(3</d>, "e", "f")', "success", "EPERM")])
         self.different('chdir("/a") = 0\ngetcwd("/b", 100) = 3\ngetcwd("/a", 100) = 3\n',
                        [(2, "getcwd()", '"/b"', '"/a"')])
+
+    def test_calls_that_overlapped(self):
+        """The loser's answer may be shown before the winner's."""
+        result = self.as_recorded('1 open("/f", O_RDONLY) = 3\n'
+                                  '2 unlink("/f" <unfinished ...>\n'
+                                  '1 unlink("/f") = -1 ENOENT (x)\n'
+                                  '2 <... unlink resumed>) = 0\n'
+                                  '1 mkdir("/f", 0777 <unfinished ...>\n'
+                                  '2 mkdir("/f", 0777) = -1 EEXIST (x)\n'
+                                  '1 <... mkdir resumed>) = 0\n')
+        self.assertEqual(result["tree"]["reordered"], 2)
+        self.different('1 open("/f", O_RDONLY) = 3\n'
+                       '1 unlink("/f") = -1 ENOENT (x)\n'
+                       '2 unlink("/f") = 0\n',
+                       [(2, 'unlink("/f")', "ENOENT", "success"),
+                        (3, 'unlink("/f")', "success", "ENOENT")])
 
     def test_one_changed_line_of_the_recording(self):
         with lzma.open(RECORDED, "rt", encoding="utf-8") as file:

@@ -240,7 +240,7 @@ TEST(StraceTrace, ChildrenBeforeTheirBirth)
                        "2 chdir(\"/\") = 0\n"
                        "1 <... vfork resumed>) = 2\n"
                        "2 +++ exited with 0 +++\n"),
-                ElementsAre("1<1", "0<1", "0:2", "1:3", "0!"));
+                ElementsAre("0<0", "1<0", "1:2", "0:3", "1!"));
 }
 
 TEST(StraceTrace, ChildrenThatShowThemselvesLate)

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,6 +20,7 @@ namespace
 {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Key;
 using ::testing::Not;
@@ -226,6 +228,48 @@ TEST(StraceTree, ProcessesHaveTheirOwnDirectories)
     EXPECT_THAT(tree, Contains(Key("/a/f")));
     EXPECT_THAT(tree, Contains(Key("/b/g")));
     EXPECT_THAT(tree, Contains(Key("/c/h")));
+}
+
+/// Lines of the calls in the order of the rebuilt tree.
+std::vector<uint64_t> order(const std::string &text)
+{
+    const strace_trace trace = read_strace(text, 100);
+    const first_tree tree = rebuild_tree(trace, tree_request());
+    std::vector<uint64_t> lines;
+
+    for (const trace_event &event : tree.events)
+        if (event.kind == trace_event_kind::call)
+            lines.push_back(trace.operations[event.operation].line);
+    return lines;
+}
+
+TEST(StraceTree, OverlappingCallsThatTheWinnerEndsLater)
+{
+    EXPECT_THAT(order("1 access(\"/f\", F_OK) = 0\n"
+                      "2 unlink(\"/f\" <unfinished ...>\n"
+                      "1 access(\"/f\", F_OK) = 0\n"
+                      "1 access(\"/f\", F_OK) = -1 ENOENT (x)\n"
+                      "2 <... unlink resumed>) = 0\n"),
+                ElementsAre(1, 3, 5, 4));
+    EXPECT_THAT(order("1 mkdir(\"/w\", 0777) = 0\n"
+                      "1 mkdir(\"/w/d\", 0777) = 0\n"
+                      "2 rename(\"/w/d\", \"/w/e\" <unfinished ...>\n"
+                      "1 rmdir(\"/w/e\") = 0\n"
+                      "2 <... rename resumed>) = 0\n"),
+                ElementsAre(1, 2, 5, 4));
+}
+
+TEST(StraceTree, CallsThatDidNotOverlapKeepTheirOrder)
+{
+    EXPECT_THAT(order("1 access(\"/f\", F_OK) = 0\n"
+                      "1 access(\"/f\", F_OK) = -1 ENOENT (x)\n"
+                      "2 unlink(\"/f\") = 0\n"),
+                ElementsAre(1, 2, 3));
+    EXPECT_THAT(order("1 access(\"/f\", F_OK) = 0\n"
+                      "2 unlink(\"/g\" <unfinished ...>\n"
+                      "1 access(\"/f\", F_OK) = -1 ENOENT (x)\n"
+                      "2 <... unlink resumed>) = 0\n"),
+                ElementsAre(1, 3, 4));
 }
 
 TEST(StraceTree, ProgramsThatWereRefused)

@@ -287,6 +287,12 @@ int descriptor_number(const strace_argument &argument)
     return static_cast<int>(argument.number(-1));
 }
 
+/// Up to the first NUL, if a path has any.
+std::string as_kernel_sees(const std::string &path)
+{
+    return path.c_str();
+}
+
 traced_path read_path(const strace_call &call, int descriptor, int name)
 {
     const strace_argument &written = argument_at(call, name);
@@ -296,11 +302,17 @@ traced_path read_path(const strace_call &call, int descriptor, int name)
         const strace_argument &start = argument_at(call, descriptor);
         path.descriptor = descriptor_number(start);
         if (!start.deleted)
-            path.place = start.place;
+            path.place = as_kernel_sees(start.place);
     }
-    path.name = written.string;
+    path.name = as_kernel_sees(written.string);
     path.named = written.is_string && !written.cut;
     return path;
+}
+
+bool is_file_type(unsigned type)
+{
+    return type == S_IFREG || type == S_IFDIR || type == S_IFLNK || type == S_IFCHR ||
+           type == S_IFBLK || type == S_IFIFO || type == S_IFSOCK;
 }
 
 /// Fields of a stat or statx structure among the arguments.
@@ -314,6 +326,8 @@ void read_attributes(const strace_call &call, traced_operation &operation)
         if (mode.empty() || argument.is_string)
             continue;
         const unsigned bits = parse_flags(mode);
+        if (!is_file_type(bits & S_IFMT))
+            continue;
         operation.type = bits & S_IFMT;
         operation.permissions = bits & 07777;
     }
@@ -362,15 +376,11 @@ void read_details(const strace_call &call, traced_operation &operation)
             operation.kind = rmdir;
         return;
     case readlink:
-        operation.text = argument_at(call, operation.at.descriptor == at_working_directory &&
-                                                   call.name == "readlink"
-                                               ? 1
-                                               : 2)
-                             .string;
+        operation.text = as_kernel_sees(argument_at(call, call.name == "readlink" ? 1 : 2).string);
         operation.text_cut = static_cast<int64_t>(operation.text.size()) < operation.value;
         return;
     case getcwd:
-        operation.text = argument_at(call, 0).string;
+        operation.text = as_kernel_sees(argument_at(call, 0).string);
         operation.text_cut = argument_at(call, 0).cut;
         return;
     case access:
@@ -440,7 +450,7 @@ void read_answer(const strace_call &call, traced_operation &operation)
 {
     operation.value = call.value;
     operation.error = call.error;
-    operation.place = call.place;
+    operation.place = as_kernel_sees(call.place);
     if (!call.answered)
         operation.skipped = "it has no result: interrupted, or the process ended in it";
     else if (call.injected)

@@ -55,6 +55,7 @@ struct traced_operation {
     unsigned process = 0;          ///< index, see traced_event
     unsigned call = 0;             ///< index of the system call's name, see strace_trace::names
     uint64_t line = 0;             ///< where its answer is, from 1
+    uint64_t begun = 0;            ///< where it begins
     const char *skipped = nullptr; ///< why it cannot be replayed; constant text
 
     traced_path at;

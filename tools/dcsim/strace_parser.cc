@@ -518,6 +518,7 @@ strace_line strace_parser::parse(std::string_view text)
     const std::string_view message = find_message(text);
     std::string around = std::move(torn_);
 
+    lines_++;
     torn_.clear();
     if (message.empty())
         return around.empty() ? parse_whole(text) : parse_whole(around.append(text));
@@ -574,7 +575,7 @@ strace_parser::halves::iterator strace_parser::find_begun(int64_t pid, const std
         found = begun_.find(0);
     if (found == begun_.end() && !pid && begun_.size() == 1)
         found = begun_.begin();
-    return found != begun_.end() && found->second.starts_with(start) ? found : begun_.end();
+    return found != begun_.end() && found->second.text.starts_with(start) ? found : begun_.end();
 }
 
 /// `text` from behind "<... ".
@@ -589,9 +590,11 @@ strace_line strace_parser::parse_resumed(int64_t pid, std::string_view text)
     const auto begun = find_begun(pid, name);
     if (begun == begun_.end())
         return line_of_kind(strace_line_kind::fragment, pid);
-    const std::string whole = begun->second + std::string(at.rest());
+    const half first = std::move(begun->second);
     begun_.erase(begun);
-    return parse_call(pid, whole);
+    strace_line line = parse_call(pid, first.text + std::string(at.rest()));
+    line.begun = first.line;
+    return line;
 }
 
 strace_line strace_parser::parse_call(int64_t pid, std::string_view text)
@@ -604,7 +607,7 @@ strace_line strace_parser::parse_call(int64_t pid, std::string_view text)
         return line;
     if (text.ends_with(unfinished_mark)) {
         text.remove_suffix(unfinished_mark.size());
-        begun_[pid] = text;
+        begun_[pid] = {std::string(text), lines_};
         line.kind = strace_line_kind::unfinished;
         return line;
     }

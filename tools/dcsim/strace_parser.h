@@ -54,6 +54,7 @@ struct strace_line {
     strace_line_kind kind = strace_line_kind::unknown;
     int64_t pid = 0;      ///< 0: the line names no process
     strace_call call;     ///< of a call
+    uint64_t begun = 0;   ///< of a call in two halves: which line, from 1, had the first; else 0
     int64_t attached = 0; ///< the process that strace began to trace, if it says so in this line
     int64_t uid = -1;     ///< of a signal: who sent it
 };
@@ -71,15 +72,20 @@ class strace_parser
     }
 
   private:
-    using halves = std::unordered_map<int64_t, std::string>;
+    struct half {
+        std::string text;
+        uint64_t line;
+    };
+    using halves = std::unordered_map<int64_t, half>;
 
     strace_line parse_whole(std::string_view text);
     strace_line parse_call(int64_t pid, std::string_view text);
     strace_line parse_resumed(int64_t pid, std::string_view text);
     halves::iterator find_begun(int64_t pid, const std::string &name);
 
-    halves begun_;     ///< by process: the first half of its call
-    std::string torn_; ///< a line up to the message that strace wrote into it
+    halves begun_;       ///< by process: the first half of its call
+    std::string torn_;   ///< a line up to the message that strace wrote into it
+    uint64_t lines_ = 0; ///< parsed
 };
 
 /// The number behind a name like "ENOENT", or 0.

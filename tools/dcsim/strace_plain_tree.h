@@ -18,6 +18,9 @@
 namespace dcsim::cli
 {
 
+/// Where links are taken to lead that nobody read.
+inline constexpr const char *unseen_targets = "/.unseen";
+
 struct hash_of_text {
     using is_transparent = void;
     size_t operator()(std::string_view text) const

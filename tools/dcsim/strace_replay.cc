@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <unordered_map>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@
 #include "dcsim/kernel/err.h"
 #include "simulation.h"
 #include "strace_process.h"
+#include "text.h"
 
 namespace dcsim::cli
 {
@@ -36,6 +38,9 @@ void fill(super_block *sb, const first_tree &tree)
                                   static_cast<umode_t>(one.mode),
                                   S_ISLNK_mode(static_cast<umode_t>(one.mode)) ? one.body.c_str()
                                                                                : nullptr);
+        if (IS_ERR(node) && PTR_ERR(node) != -ENOMEM)
+            throw std::runtime_error(fmt::format("the name '{}' cannot be put into the tree: {}",
+                                                 printable(one.name), strerror(-PTR_ERR(node))));
         if (IS_ERR(node))
             throw std::bad_alloc();
         memfs_set_attributes(sb, node, static_cast<umode_t>(one.mode & S_IALLUGO_BITS), one.uid,
@@ -180,18 +185,30 @@ class replayer
         return std::move(result_);
     }
 
-    /// Nobody is left and nothing is open.
     std::vector<std::string> shut_down()
+    {
+        leave();
+        return simulation_.shut_down();
+    }
+
+    ~replayer()
+    {
+        leave();
+    }
+    replayer(const replayer &) = delete;
+    replayer &operator=(const replayer &) = delete;
+
+  private:
+    /// Nobody is anywhere in the tree any more.
+    void leave()
     {
         const path nowhere = {nullptr, nullptr};
 
         processes_.clear();
         set_fs_root(&init_fs, &nowhere);
         set_fs_pwd(&init_fs, &nowhere);
-        return simulation_.shut_down();
     }
 
-  private:
     replay_pass run_pass(bool compare)
     {
         std::array<long, VFS_COUNTERS> before;
@@ -200,7 +217,7 @@ class replayer
         for (unsigned counter = 0; counter < VFS_COUNTERS; ++counter)
             before[counter] = vfs_counter_value(static_cast<vfs_counter>(counter));
         const clock::time_point begin = clock::now();
-        for (const trace_event &event : trace_.events) {
+        for (const trace_event &event : tree_.events) {
             if (event.kind == trace_event_kind::start)
                 start(event);
             else if (event.kind == trace_event_kind::end)

@@ -117,6 +117,8 @@ void add_setting(report_text &text, const strace_report &report)
     }
     text.line("  as user {}, from {}{}", tree.uid, printable(tree.working_directory),
               tree.working_directory_known ? "" : " (the trace does not tell: --cwd)");
+    if (tree.reordered)
+        text.line("  {} calls took effect before others that ended first", grouped(tree.reordered));
     if (report.trace.orphans)
         text.line("  {} processes began unseen; each was taken for a copy of the one that acted "
                   "last",
@@ -250,6 +252,7 @@ json tree_json(const strace_report &report)
             {"names", tree.nodes.size() - 1},
             {"rounds", tree.rounds},
             {"links_concluded", tree.links_made_up},
+            {"reordered", tree.reordered},
             {"working_directory", tree.working_directory},
             {"working_directory_known", tree.working_directory_known},
             {"uid", tree.uid},

@@ -5,6 +5,7 @@
 // to be remembered.
 #include "strace_round.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -18,8 +19,9 @@ namespace dcsim::cli
 namespace
 {
 
-/// Where links are taken to lead that nobody read.
-constexpr const char *unseen_targets = "/.unseen";
+/// How far down the end of an overlapping call is looked for, and how many are put before one.
+constexpr size_t furthest = 1000;
+constexpr unsigned most_pulled = 8;
 constexpr const char *unseen_child = ".unseen";
 constexpr const char *nowhere = "nothing tells where its descriptor leads (record with -y)";
 constexpr const char *no_path_behind =
@@ -49,7 +51,7 @@ std::string filled_up(std::string text, int64_t length)
 trace_round::trace_round(const strace_trace &trace, const tree_request &request,
                          round_knowledge &knowledge)
     : trace_(trace), rebuilding_(request.source == tree_source::trace), knowledge_(knowledge),
-      tree_(request, knowledge.links)
+      tree_(request, knowledge.links), events_(trace.events)
 {
     skipped_.resize(trace.operations.size());
     outside_.type = S_IFDIR;
@@ -60,7 +62,11 @@ trace_round::trace_round(const strace_trace &trace, const tree_request &request,
 
 bool trace_round::run()
 {
-    for (const trace_event &event : trace_.events) {
+    for (size_t index = 0; index < events_.size(); ++index) {
+        unsigned pulled = 0;
+        while (pulled < most_pulled && pull_forward(index))
+            pulled++;
+        const trace_event event = events_[index];
         if (event.kind == trace_event_kind::start)
             begin(event);
         else if (event.kind == trace_event_kind::end)
@@ -70,6 +76,118 @@ bool trace_round::run()
     }
     return learned_;
 }
+
+// --- The order of calls that overlapped -------------------------------------------------------
+
+/// What must be so for the answer that was given.
+trace_round::condition trace_round::condition_of(const traced_operation &operation)
+{
+    using enum path_operation;
+    const bool makes = operation.kind == mkdir || operation.kind == mknod ||
+                       operation.kind == symlink ||
+                       (operation.kind == open && operation.flags & O_CREAT);
+    const bool second = operation.kind == link && operation.error == EEXIST;
+    bool present = operation.succeeded() != makes;
+
+    if (operation.skipped || !operation.at.named)
+        return {};
+    if (operation.error == EEXIST)
+        present = true;
+    else if (operation.error == ENOENT && !makes)
+        present = false;
+    else if (!operation.succeeded())
+        return {};
+    else if (operation.kind == open && makes && !(operation.flags & O_EXCL))
+        return {};
+    const plain_walk walked = walk(second ? operation.to : operation.at, operation.follow, false);
+    if (!walked.last || !walked.parent || walked.result == plain_result::outside)
+        return {};
+    return {walked.parent, walked.name, present};
+}
+
+/// Does a successful call make, or remove, the name as wanted?
+bool trace_round::brings(const traced_operation &operation, const condition &wanted)
+{
+    using enum path_operation;
+    const traced_path *path = &operation.at;
+
+    if (operation.skipped || !operation.succeeded())
+        return false;
+    switch (operation.kind) {
+    case open:
+        if (!(operation.flags & O_CREAT) || !wanted.present)
+            return false;
+        break;
+    case mkdir:
+    case mknod:
+    case symlink:
+        if (!wanted.present)
+            return false;
+        break;
+    case unlink:
+    case rmdir:
+        if (wanted.present)
+            return false;
+        break;
+    case link:
+        if (!wanted.present)
+            return false;
+        path = &operation.to;
+        break;
+    case rename:
+        if (wanted.present)
+            path = &operation.to;
+        break;
+    default:
+        return false;
+    }
+    const plain_walk walked = walk(*path, false, false);
+    return walked.last && walked.parent == wanted.parent && walked.name == wanted.name;
+}
+
+/// False only if it is known not to be so.
+bool trace_round::holds(const condition &wanted)
+{
+    if (!wanted.parent)
+        return true;
+    const auto found = wanted.parent->children.find(wanted.name);
+    if (found == wanted.parent->children.end())
+        return wanted.parent->first || !wanted.present;
+    return (found->second != nullptr) == wanted.present;
+}
+
+/// If the answer of the call at `index` cannot be, and a call that was under way makes it possible,
+/// puts that one in its place.
+bool trace_round::pull_forward(size_t index)
+{
+    if (events_[index].kind != trace_event_kind::call)
+        return false;
+    const traced_operation &operation = trace_.operations[events_[index].operation];
+    actor_ = &processes_[operation.process];
+    const condition wanted = condition_of(operation);
+    if (holds(wanted))
+        return false;
+    for (size_t other = index + 1; other < std::min(events_.size(), index + furthest); ++other) {
+        if (events_[other].kind != trace_event_kind::call)
+            continue;
+        const traced_operation &later = trace_.operations[events_[other].operation];
+        const auto actor = processes_.find(later.process);
+        if (later.process == operation.process || later.begun > operation.line ||
+            actor == processes_.end())
+            continue;
+        actor_ = &actor->second;
+        if (!brings(later, wanted))
+            continue;
+        const auto begin = events_.begin() + static_cast<std::ptrdiff_t>(index);
+        const auto end = events_.begin() + static_cast<std::ptrdiff_t>(other);
+        std::rotate(begin, end, end + 1);
+        reordered_++;
+        return true;
+    }
+    return false;
+}
+
+// --- Processes --------------------------------------------------------------------------------
 
 void trace_round::begin(const trace_event &event)
 {
@@ -547,7 +665,7 @@ void trace_round::was_not_empty(const traced_operation &operation)
         operation.kind == path_operation::rename ? operation.to : operation.at;
     plain_node *node = need(path, false, S_IFDIR);
 
-    if (!node || !node->first)
+    if (!node || !node->first || node->type != S_IFDIR)
         return;
     for (const auto &[name, child] : node->children)
         if (child)

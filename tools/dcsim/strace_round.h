@@ -2,6 +2,11 @@
 //
 // One time through a trace on a plain tree: what each answer tells about the tree that was there at
 // first. Part of rebuilding that tree.
+//
+// A trace shows calls in the order of their ends. Of calls that overlapped, a later one may have
+// had its effect first: when two processes unlink one name, the loser's ENOENT may well be shown
+// before the winner's success. Where the plain tree cannot give an answer, and an overlapping call of
+// another process makes it possible, that one is put before.
 #pragma once
 
 #include <memory>
@@ -39,6 +44,14 @@ class trace_round
     {
         return tree_;
     }
+    std::vector<trace_event> take_events()
+    {
+        return std::move(events_);
+    }
+    uint64_t reordered() const
+    {
+        return reordered_;
+    }
     /// For each operation why it cannot be replayed, or nullptr.
     std::vector<const char *> take_skipped()
     {
@@ -56,6 +69,17 @@ class trace_round
         std::shared_ptr<directories> at;
         std::shared_ptr<descriptors> files;
     };
+
+    /// A name, and whether it is to be there.
+    struct condition {
+        plain_node *parent = nullptr; ///< nullptr: no condition
+        std::string name;
+        bool present = false;
+    };
+    condition condition_of(const traced_operation &operation);
+    bool brings(const traced_operation &operation, const condition &wanted);
+    bool holds(const condition &wanted);
+    bool pull_forward(size_t index);
 
     void begin(const trace_event &event);
     void carry_out(const traced_operation &operation, const char *&skipped);
@@ -98,6 +122,8 @@ class trace_round
     plain_node outside_; ///< what descriptors lead to that lead out of the tree
     std::unordered_map<unsigned, process> processes_;
     process *actor_ = nullptr; ///< of the operation at hand
+    std::vector<trace_event> events_;
+    uint64_t reordered_ = 0;
     std::vector<const char *> skipped_;
     bool learned_ = false;
 };

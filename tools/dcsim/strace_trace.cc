@@ -18,9 +18,11 @@ namespace
 
 /// What the first pass keeps of a line.
 struct entry {
+    enum class what { begins_call, call, end };
+
     int64_t pid;
-    bool ends;          ///< the process ends here
-    unsigned operation; ///< else: this happens
+    what kind;
+    unsigned operation; ///< of a call
 };
 
 class trace_reader
@@ -67,6 +69,7 @@ class trace_reader
             return;
         case strace_line_kind::unfinished:
             counts.halves++;
+            entries_.push_back({line.pid, entry::what::begins_call, 0});
             return;
         case strace_line_kind::fragment:
             counts.fragments++;
@@ -78,7 +81,7 @@ class trace_reader
             return;
         case strace_line_kind::exit:
             counts.exits++;
-            entries_.push_back({line.pid, true, 0});
+            entries_.push_back({line.pid, entry::what::end, 0});
             return;
         case strace_line_kind::message:
             counts.messages++;
@@ -105,7 +108,9 @@ class trace_reader
             trace_.names.push_back(line.call.name);
         operation.call = name->second;
         operation.line = trace_.counts.lines;
-        entries_.push_back({line.pid, false, static_cast<unsigned>(trace_.operations.size())});
+        operation.begun = line.begun ? line.begun : operation.line;
+        entries_.push_back(
+            {line.pid, entry::what::call, static_cast<unsigned>(trace_.operations.size())});
         trace_.operations.push_back(std::move(operation));
     }
 
@@ -138,7 +143,9 @@ class process_tracker
         for (const entry &one : entries_) {
             const unsigned process = process_of(one.pid);
             last_ = process;
-            if (one.ends) {
+            if (one.kind == entry::what::begins_call)
+                continue;
+            if (one.kind == entry::what::end) {
                 trace_.events.push_back({.kind = trace_event_kind::end, .process = process});
                 forget(process);
                 continue;
@@ -158,7 +165,7 @@ class process_tracker
     void find_births()
     {
         for (const entry &one : entries_) {
-            if (one.ends)
+            if (one.kind != entry::what::call)
                 continue;
             const traced_operation &operation = trace_.operations[one.operation];
             if (operation.kind != path_operation::new_process || operation.value <= 0)

@@ -123,6 +123,8 @@ void write_down(const plain_tree &plain, const round_knowledge &knowledge, first
         fresh.name = path.substr(slash + 1);
         fresh.mode = type | permissions_of(*node, type);
         fresh.body = node->body;
+        if (type == S_IFLNK && fresh.body.empty())
+            fresh.body.append(unseen_targets).append(path);
         fresh.uid = node->owner_known ? node->uid : node->refused ? 0 : tree.uid;
         fresh.gid = node->owner_known ? node->gid : node->refused ? 0 : tree.gid;
         tree.nodes.push_back(std::move(fresh));
@@ -158,6 +160,8 @@ first_tree rebuild_tree(const strace_trace &trace, const tree_request &request)
         if (again)
             continue;
         tree.skipped = round.take_skipped();
+        tree.reordered = round.reordered();
+        tree.events = round.take_events();
         write_down(round.tree(), knowledge, tree);
     }
     return tree;

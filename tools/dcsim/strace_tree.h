@@ -51,6 +51,9 @@ struct first_tree {
     /// Links whose body the trace does not show in full.
     uint64_t links_made_up = 0;
     unsigned rounds = 0; ///< how often everything was carried out
+    /// The trace's events in the order in which they can have happened, see strace_round.h.
+    std::vector<trace_event> events;
+    uint64_t reordered = 0; ///< how many of them are not where the trace has them
     /// For each operation why it cannot be replayed on this tree; nullptr: it can.
     std::vector<const char *> skipped;
 };

@@ -55,7 +55,8 @@ git gc -q
 git worktree add -q ../old HEAD~1
 git worktree remove ../old
 
-cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$HOME/installed" > ../cmake.txt
+cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$HOME/installed" \
+    > ../cmake.txt
 cmake --build build > ../build.txt
 (cd build && ctest -Q)
 cmake --install build > ../install.txt
