@@ -3,8 +3,8 @@
 // What the system calls do to the plain tree, with the errors of Linux.
 //
 // Between taking a victim's last link away and taking its name away Linux has a moment in which a
-// lockless walk still finds the name, and nothing can be made in, or linked to, what it finds. Hence
-// remove() and rename() have a second half; what locks the directory waits for it.
+// lockless walk still finds the name, and nothing can be made in it or linked to it. Hence remove()
+// and rename() have a second half; what locks the directory waits for it.
 #include "dcsim/scenario/oracle/operation.h"
 
 #include <algorithm>

@@ -99,7 +99,7 @@ int walk_one(const file_tree &tree, const tree_directories &from, path_walk &pat
                    ? -ENAMETOOLONG
                    : -ENOENT;
     const bool is_link = tree.nodes[static_cast<size_t>(node)].kind == file_kind::symlink;
-    if (is_link && (!next.last || next.slash || path.follow))
+    if (is_link && !path.plain && (!next.last || next.slash || path.follow))
         return follow_link(tree, from, path, node);
     path.at = {path.at.mount, node};
     if (!path.plain)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Operations on paths, cut into what happens at one moment: docs/testing.md says where the cuts are.
+// Operations on paths, cut into what happens at one moment: docs/testing.md says where
+// the cuts are.
 #pragma once
 
 #include <cstdint>
