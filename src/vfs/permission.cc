@@ -127,11 +127,15 @@ bool check_sticky(const inode *dir, const inode *inode)
     return !capable(CAP_FOWNER);
 }
 
-// Linux v6.12 fs/namei.c may_linkat(), with fs.protected_hardlinks = 1.
+constinit once<int> sysctl_protected_hardlinks(1);
+
+// Linux v6.12 fs/namei.c may_linkat().
 int may_linkat(const path *link)
 {
     inode *inode = d_inode(link->dentry);
 
+    if (!READ_ONCE(sysctl_protected_hardlinks))
+        return 0;
     if (safe_hardlink_source(inode) || inode_owner_or_capable(inode))
         return 0;
     return -EPERM;

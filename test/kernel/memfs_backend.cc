@@ -54,6 +54,7 @@ class memfs_backend : public backend
     {
         previous_ = set_warning_handler(note_warning);
         WRITE_ONCE(sysctl_protected_symlinks, setting("protected_symlinks", 0));
+        WRITE_ONCE(sysctl_protected_hardlinks, setting("protected_hardlinks", 0));
         sysctl_protected_regular = setting("protected_regular", 0);
         sysctl_protected_fifos = setting("protected_fifos", 0);
     }

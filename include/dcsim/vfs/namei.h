@@ -57,6 +57,9 @@ inline constexpr int AT_FDCWD_VALUE = -100;
 /// Whether links in sticky directories that everybody may write to are followed for their owner
 /// alone, as /proc/sys/fs/protected_symlinks. 1 at first.
 extern once<int> sysctl_protected_symlinks;
+/// Whether a file gets further names only from its owner and from who may read and write it anyway,
+/// as /proc/sys/fs/protected_hardlinks. 1 at first.
+extern once<int> sysctl_protected_hardlinks;
 
 // --- One name in one directory ---
 
