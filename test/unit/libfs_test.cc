@@ -113,6 +113,15 @@ TEST_F(SimpleLookup, WhatIsNotCachedDoesNotExistAndIsNotRemembered)
     EXPECT_EQ(find(std::string(NAME_MAX_LENGTH + 1, 'n')).get(), ERR_PTR(-ENAMETOOLONG));
 }
 
+TEST_F(SimpleLookup, MarksItsMissesWhereTheFileSystemDidNot)
+{
+    const counter_change dentries(NR_DENTRY);
+
+    sb->s_d_flags &= ~DCACHE_DONTCACHE;
+    EXPECT_EQ(find("absent").get(), ERR_PTR(-ENOENT));
+    EXPECT_EQ(dentries.value(), 0);
+}
+
 TEST_F(SimpleDirectories, AreEmptyWithoutNames)
 {
     ASSERT_EQ(mkdir("d"), 0);

@@ -104,6 +104,12 @@ TEST_F(Ramfs, NamesStayWhoeverWantsMemory)
     EXPECT_EQ(list_lru_count(&sb->s_dentry_lru), 0);
 }
 
+TEST_F(Ramfs, NothingIsCachedBeyondItsUse)
+{
+    ASSERT_EQ(create("f"), 0);
+    EXPECT_TRUE(has_flag(find("f").get(), DCACHE_DONTCACHE)) << "from its beginning";
+}
+
 TEST_F(Ramfs, WhatIsRemovedGoesWithItsLastUser)
 {
     const counter_change inodes(NR_INODES), dentries(NR_DENTRY);
