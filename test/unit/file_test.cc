@@ -358,14 +358,12 @@ TEST_F(OpenFile, KeepsItsPlaceInUse)
 TEST_F(OpenFile, CanBeLookedAtInRcuAfterItsDescriptorIsClosed)
 {
     const int fd = open("/a");
-    const file *borrowed;
-    const dentry *dentry;
+    const rcu_read_guard in_rcu;
+    const file *borrowed = fget_raw_rcu(static_cast<unsigned>(fd));
 
-    rcu_read_lock();
-    borrowed = fget_raw_rcu(static_cast<unsigned>(fd));
     ASSERT_NE(borrowed, nullptr);
     EXPECT_EQ(references_of(borrowed), 1);
-    dentry = borrowed->f_path.dentry;
+    const dentry *dentry = borrowed->f_path.dentry;
     std::thread([fd] {
         sys_close(&init_task, fd);
         // Takes the memory, were it free.
@@ -374,7 +372,6 @@ TEST_F(OpenFile, CanBeLookedAtInRcuAfterItsDescriptorIsClosed)
     }).join();
     EXPECT_EQ(references_of(borrowed), 0);
     EXPECT_EQ(borrowed->f_path.dentry, dentry);
-    rcu_read_unlock();
 }
 
 TEST_F(OpenFile, OfAPathOnlyIsNotForFget)
