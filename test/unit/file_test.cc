@@ -133,6 +133,20 @@ TEST_F(Descriptors, AFullTableRefusesBeforeAnythingIsMade)
     EXPECT_EQ(open("/new", OPEN_CREAT | OPEN_WRONLY), 17);
 }
 
+TEST_F(Descriptors, ALimitThatWasLoweredHoldsForTablesThatAreLarger)
+{
+    sysctl_nr_open = 192;
+    for (int i = 0; i < 129; i++)
+        ASSERT_EQ(open("/a"), i);
+    EXPECT_EQ(READ_ONCE(init_files.fdt)->max_fds, 192u);
+
+    sysctl_nr_open = NR_OPEN_DEFAULT;
+    EXPECT_EQ(open("/a"), -EMFILE);
+    EXPECT_TRUE(is_open(128));
+    ASSERT_EQ(close(3), 0);
+    EXPECT_EQ(open("/a"), 3);
+}
+
 TEST_F(Descriptors, WithoutMemoryForALargerTableNothingIsOpened)
 {
     for (unsigned i = 0; i < NR_OPEN_DEFAULT; i++)
@@ -170,6 +184,17 @@ TEST_F(Descriptors, AReservedOneLeadsNowhereAndIsNobodyElses)
 
     put_unused_fd(0);
     EXPECT_EQ(open("/b"), 0);
+}
+
+TEST(DescriptorsWithoutAFileSystem, ATableThatOnceGrewIsNoLeak)
+{
+    ASSERT_EQ(vfs_init({.dhash_entries = 4, .ihash_entries = 4}), 0);
+    for (int i = 0; i < 65; i++)
+        ASSERT_EQ(get_unused_fd(), i);
+    for (unsigned i = 0; i < 65; i++)
+        put_unused_fd(i);
+    EXPECT_NE(READ_ONCE(init_files.fdt), &init_files.fdtab);
+    expect_nothing_left(vfs_exit());
 }
 
 // --- Tables ---
@@ -403,7 +428,8 @@ TEST_F(OpenFile, HasTheRightsOfItsAccessMode)
 
 TEST_F(OpenFile, ForgetsTheFlagsOfOpening)
 {
-    file *file = filp_open("/a", OPEN_RDWR | OPEN_CREAT | OPEN_TRUNC | OPEN_APPEND, 0);
+    file *file =
+        filp_open("/a", OPEN_RDWR | OPEN_CREAT | OPEN_TRUNC | OPEN_APPEND | OPEN_CLOEXEC, 0);
 
     ASSERT_FALSE(IS_ERR(file));
     EXPECT_EQ(file->f_flags, unsigned{OPEN_RDWR | OPEN_APPEND});

@@ -117,6 +117,9 @@ TEST_F(Open, StaysInRcuModeUntilTheWalkIsDone)
     ASSERT_EQ(try_open("/d/f", OPEN_RDONLY), 0);
     ASSERT_EQ(try_open("/d/f", CREATE), 0);
     EXPECT_EQ(rcu.value(), 2);
+    // Locking the directory needs references, but no second start.
+    ASSERT_EQ(try_open("/d/new", CREATE), 0);
+    ASSERT_EQ(try_open("/d/other", CREATE_NEW), 0);
     EXPECT_EQ(restarts.value(), 0);
 }
 
@@ -286,6 +289,8 @@ TEST_F(OpenPermission, AReadOnlyMountIsAnObjectionOfThatKind)
         EXPECT_EQ(try_open("/ro", OPEN_TMPFILE | OPEN_RDWR), -EROFS);
         EXPECT_EQ(try_open("/ro/f", OPEN_PATH), 0);
     }
+    actor = user;
+    EXPECT_EQ(try_open("/ro", OPEN_TMPFILE | OPEN_RDWR), -EROFS) << "before the permission";
     ASSERT_EQ(sys_umount2(&init_task, "/ro", 0), 0);
 }
 

@@ -129,6 +129,8 @@ TEST_F(Lseek, ToAnEntrysOffsetReadsTheOneAfterIt)
         ASSERT_THAT(rest, SizeIs(all.size() - i - 1)) << i;
         EXPECT_EQ(rest[0].name, all[i + 1].name);
     }
+    ASSERT_EQ(sys_lseek(actor, fd, all.back().next, 0), all.back().next);
+    EXPECT_THAT(read_entries(fd, 4096, &result), IsEmpty());
     ASSERT_EQ(sys_lseek(actor, fd, 0, 0), 0);
     EXPECT_THAT(read_entries(fd, 4096, &result), SizeIs(6));
 }
@@ -373,6 +375,9 @@ TEST_F(Mounting, WhatIsMountedIsSeenAndWhatItHidesComesBack)
     const int busy = open("/d/above", OPEN_RDONLY);
     EXPECT_EQ(sys_umount2(&init_task, "/d", 0), -EBUSY);
     ASSERT_EQ(close(busy), 0);
+    ASSERT_EQ(sys_mkdirat(&init_task, CWD, "/d/inner", 0755), 0);
+    EXPECT_EQ(sys_umount2(&init_task, "/d/inner", 0), -EINVAL) << "not the root of the mount";
+    EXPECT_EQ(sys_umount2(&init_task, "/d", 0x80), -EINVAL);
     EXPECT_EQ(sys_umount2(&init_task, "/l", UMOUNT_NOFOLLOW_FLAG), -EINVAL);
     EXPECT_EQ(sys_umount2(&init_task, "/l", 0), 0);
     EXPECT_TRUE(exists("/d/below"));
