@@ -111,6 +111,11 @@ class mock_fixture : public syscall_fixture
         return 0;
     }
 
+    static int64_t call_llseek(file *, int64_t offset, int whence)
+    {
+        return offset + whence;
+    }
+
     static inline std::function<dentry *(inode *, dentry *, unsigned)> on_lookup;
     static inline std::function<int(inode *, dentry *, file *, unsigned, umode_t)> on_atomic_open;
     static inline std::function<int(inode *, file *)> on_open;
@@ -120,7 +125,8 @@ class mock_fixture : public syscall_fixture
     static inline const inode_operations one_step = {.lookup = call_lookup,
                                                      .atomic_open = call_atomic_open};
     static inline const inode_operations file_operations_ = {};
-    static inline const file_operations open_files = {.open = call_open, .release = call_release};
+    static inline const file_operations open_files = {
+        .open = call_open, .release = call_release, .llseek = call_llseek};
 
     dentry_callbacks callbacks;
     super_block *mock = nullptr;
@@ -423,6 +429,17 @@ TEST_F(LookupOpen, AnErrorOfTheRevalidationIsTheResult)
     cache("f", nullptr);
     EXPECT_EQ(open("/m/f", CREATE_NEW), -EREMOTEIO);
     EXPECT_EQ(open("/m/f", OPEN_RDONLY), -EREMOTEIO);
+}
+
+TEST_F(LookupOpen, SeekingIsTheFileSystemsBusinessAsFarAsTheWordsGo)
+{
+    cache("f", make_file());
+    const int fd = open("/m/f", OPEN_RDONLY);
+
+    for (int whence = 0; whence <= 4; whence++)
+        EXPECT_EQ(sys_lseek(actor, fd, 100, whence), 100 + whence);
+    EXPECT_EQ(sys_lseek(actor, fd, 100, 5), -EINVAL);
+    EXPECT_EQ(sys_lseek(actor, fd, 100, -1), -EINVAL);
 }
 
 // --- Stale while opening ---

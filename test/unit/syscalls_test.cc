@@ -3,7 +3,9 @@
 // The system calls that do not open, by the errors and effects that getdents(2), getcwd(2) and
 // their relatives have on a real kernel.
 #include <map>
+#include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -110,6 +112,37 @@ TEST_F(Getdents, OnlyOpenDirectoriesCanBeRead)
     ASSERT_EQ(sys_unlinkat(actor, CWD, "/d", AT_REMOVEDIR_FLAG), 0);
     read_entries(fd, 4096, &result);
     EXPECT_EQ(result, -ENOENT);
+}
+
+TEST_F(Getdents, ReadersOfOneOpenDirectoryShareItsEntriesOut)
+{
+    constexpr size_t files = 500;
+    std::vector<std::string> seen[2];
+
+    make_directories({"/d"});
+    for (size_t i = 0; i < files; i++)
+        make_files({("/d/" + std::to_string(i)).c_str()});
+    const int fd = open("/d", OPEN_RDONLY);
+    const auto read = [&](std::vector<std::string> *names) {
+        int result;
+
+        do {
+            for (const entry &each : read_entries(fd, 24, &result))
+                names->push_back(each.name);
+        } while (result > 0);
+    };
+    // Several rounds: the two must meet.
+    for (int round = 0; round < 20; round++) {
+        ASSERT_EQ(sys_lseek(actor, fd, 0, 0), 0);
+        seen[0].clear();
+        seen[1].clear();
+        std::thread other(read, &seen[1]);
+        read(&seen[0]);
+        other.join();
+        seen[0].insert(seen[0].end(), seen[1].begin(), seen[1].end());
+        ASSERT_THAT(seen[0], SizeIs(files + 2));
+        ASSERT_THAT(std::set<std::string>(seen[0].begin(), seen[0].end()), SizeIs(files + 2));
+    }
 }
 
 TEST_F(Lseek, ToAnEntrysOffsetReadsTheOneAfterIt)
@@ -350,9 +383,11 @@ TEST_F(Mounting, NeedsTheCapability)
 TEST_F(Mounting, ChecksItsArguments)
 {
     make_directories({"/d"});
+    make_files({"/f"});
 
     EXPECT_EQ(sys_mount(&init_task, sb, "/d", MNT_DOOMED), -EINVAL);
     EXPECT_EQ(sys_mount(&init_task, sb, "/missing", 0), -ENOENT);
+    EXPECT_EQ(sys_mount(&init_task, sb, "/f", 0), -ENOTDIR);
     EXPECT_EQ(sys_mount_bind(&init_task, "", "/d"), -EINVAL);
     EXPECT_EQ(sys_mount_bind(&init_task, "/missing", "/d"), -ENOENT);
     EXPECT_EQ(sys_umount2(&init_task, "/d", 0x80), -EINVAL);
