@@ -7,8 +7,8 @@
 //
 // Locking
 //   namespace_sem (private)   held for writing while anything is attached or detached
-//   mount_lock guards         where each mount is attached, the two hash tables, mnt_flags' internal
-//                             bits, the last decrement of mnt_count
+//   mount_lock guards         where each mount is attached, the two hash tables, the internal bits
+//                             of mnt_flags, the last decrement of mnt_count
 //
 // Order, outer to inner: a mountpoint's i_rwsem, namespace_sem, mount_lock, rename_lock, d_lock.
 //
@@ -18,6 +18,8 @@
 // mount_lock, and an RCU walker that comes too late finds that in __legitimize_mnt(). A mount that
 // was in the namespace once does not come back.
 #pragma once
+
+#include <cstddef>
 
 #include "dcsim/annotations.h"
 #include "dcsim/kernel/list.h"
@@ -88,6 +90,7 @@ struct alignas(L1_CACHE_BYTES) mount {
     hlist_head mnt_stuck_children; ///< children that stayed connected to the end, by mnt_umount
     rcu_head mnt_rcu;
 };
+static_assert(offsetof(mount, mnt_count) == L1_CACHE_BYTES);
 
 /// The mounts that paths are made of.
 struct mnt_namespace {
@@ -157,10 +160,10 @@ mount *clone_mnt(mount *old, dentry *root);
 /// Makes a new mount the top of the namespace, which takes a reference of its own. What was there is
 /// detached first, with everything mounted on it; nullptr: and nothing takes its place. Sleeps.
 void set_namespace_root(mount *mnt);
-/// Attaches `mnt` at `where`, or on top of what is mounted there. Consumes the caller's reference on
-/// success, which the namespace then has. 0, or
-///   -ENOENT   nothing may be mounted there any more: removed, dropped, below a dropped one, or in a
-///             mount that is not in the namespace. Also when the root of `mnt` is unlinked
+/// Attaches `mnt` at `where`, or on top of what is mounted there. On success the caller's reference
+/// is the namespace's. 0, or
+///   -ENOENT   nothing may be mounted there any more: removed, dropped, below a dropped one, or
+///             in a mount that is not in the namespace. Also when the root of `mnt` is unlinked
 ///   -EBUSY    the same file system is mounted there already, and on top
 ///   -EINVAL   `mnt` is or was attached somewhere
 ///   -ENOTDIR  a directory on a file, or a file on a directory
@@ -171,9 +174,10 @@ int do_add_mount(mount *mnt, const path *where);
 /// Mounts the tree at `old` at `where` as well (MS_BIND, without what is mounted in it). 0, the
 /// errors of do_add_mount(), -EINVAL when `old` is in no mount of the namespace. Sleeps.
 int do_loopback(const path *old, const path *where);
-/// Moves a mount, with what is mounted on it, to `where` (MS_MOVE). `old` is its root. 0; -EINVAL when
-/// it is not, when it is attached nowhere, or for a directory on a file or a file on a directory;
-/// -ELOOP when `where` is in what would move; -ENOENT and -ENOMEM as do_add_mount(). Sleeps.
+/// Moves a mount, with what is mounted on it, to `where` (MS_MOVE). `old` is its root. 0; -EINVAL
+/// when it is not, when it is attached nowhere, or for a directory on a file or a file on a
+/// directory; -ELOOP when `where` is in what would move; -ENOENT and -ENOMEM as do_add_mount().
+/// Sleeps.
 int do_move_mount(const path *old, const path *where);
 /// Detaches a mount: with MNT_DETACH_FLAG, whatever uses it, and with it each mount below it.
 /// Without: -EBUSY while there is a reference besides the caller's and the namespace's, or something

@@ -340,10 +340,10 @@ void scenario_world::shut_down()
     if (!leaks.none()) {
         char text[200];
         snprintf(text, sizeof(text),
-                 "left at the end: %ld dentries, %ld inodes, %ld pieces of memory, %ld hash "
-                 "entries; %ld counters are not back at zero",
-                 leaks.dentries, leaks.inodes, leaks.kmalloc_objects, leaks.hash_entries,
-                 leaks.counters);
+                 "left at the end: %ld dentries, %ld inodes, %ld files, %ld mounts, %ld pieces of "
+                 "memory, %ld hash entries; %ld counters are not back at zero",
+                 leaks.dentries, leaks.inodes, leaks.files, leaks.mounts, leaks.kmalloc_objects,
+                 leaks.hash_entries, leaks.counters);
         reports_.broken(reports_.argument, text);
     }
 }
