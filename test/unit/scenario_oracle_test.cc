@@ -399,6 +399,17 @@ TEST_F(ScenarioHistory, BusyUmountNeedsSomebodyElse)
     EXPECT_TRUE(explained());
 }
 
+TEST_F(ScenarioHistory, UmountedTwiceAtOnceIsUmounted)
+{
+    add(1, verb::mount, "/a", "", {0, 1000}, 1, 2);
+    add(1, verb::umount_path, "/a", "", {0, 0}, 3, 10);
+    add(2, verb::umount_path, "/a", "", {0, 0}, 4, 9);
+    EXPECT_TRUE(explained());
+    events[2].begin = 11;
+    events[2].end = 12;
+    EXPECT_FALSE(explained());
+}
+
 // --- What it is for ---------------------------------------------------------------------------
 
 TEST(ScenarioOracle, KnowsWhatIsBeyondIt)

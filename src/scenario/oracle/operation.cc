@@ -518,7 +518,8 @@ bool operation::umount(file_tree &tree, std::span<const operation> all)
     tree_mount &found = tree.mounts[static_cast<size_t>(mount)];
 
     if (at.node != found.root || found.parent < 0) {
-        finish(-EINVAL);
+        // Detached since the walk: whether that is an error depends on when umount() looks.
+        finish(at.node == found.root && mount > 0 && contended_ && !observed_.number ? 0 : -EINVAL);
         return true;
     }
     // Whoever is on its way through holds it for a moment, or has to begin again if it goes.
