@@ -16,9 +16,6 @@ namespace
 
 /// Names beyond which more are removed than made.
 constexpr size_t big_tree = 28;
-constexpr size_t most_mounts = 6;
-/// Links of a chain: more than may be followed.
-constexpr unsigned chain_length = 42;
 
 constexpr int all_capabilities[] = {
     CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
@@ -76,64 +73,6 @@ generator::generator(uint64_t seed, const limits &limits)
         link_chain();
 }
 
-/// l00 is ".", l01 leads to l00, and so on: the n-th takes n + 1 links.
-void generator::link_chain()
-{
-    operation op;
-
-    op.what = call::symlinkat;
-    for (unsigned i = 0; i < chain_length; i++) {
-        op.body = i ? "l" + std::to_string(i - 1) : ".";
-        op.first.path = "l" + std::to_string(i);
-        queue_.push_back(op);
-    }
-    for (unsigned i : {38u, 39u, 40u, 41u, 19u}) {
-        const std::string link = "l" + std::to_string(i);
-        operation look;
-        look.what = call::fstatat;
-        for (const std::string &path : {link, link + "/", link + "/l0", "l19/" + link}) {
-            look.first.path = path;
-            queue_.push_back(look);
-        }
-        queue_open(0, 0, link, O_RDONLY);
-        queue_open(0, 0, link + "/x", O_RDWR | O_CREAT);
-    }
-}
-
-void generator::queue_open(unsigned task, int slot, const std::string &path, unsigned flags)
-{
-    operation op;
-
-    op.what = call::openat;
-    op.task = task;
-    op.slot = slot;
-    op.first.path = path;
-    op.flags = flags | O_NONBLOCK;
-    op.mode = flags & O_CREAT ? 0644 : 0;
-    queue_.push_back(op);
-}
-
-/// A directory that is open and somebody's working directory when it is removed.
-void generator::doomed_directory(const tree &now)
-{
-    const std::string path = paths_.fresh(now, plan_.start);
-    const std::string seen = limits_.whole_paths ? path : path.substr(1);
-    operation op;
-
-    op.what = call::mkdirat;
-    op.first.path = seen;
-    op.mode = 0777;
-    queue_.push_back(op);
-    queue_open(0, any_slot(), seen, O_RDONLY | O_DIRECTORY);
-    op.what = call::chdir;
-    op.task = task_;
-    queue_.push_back(op);
-    op.what = call::unlinkat;
-    op.task = 0;
-    op.flags = AT_REMOVEDIR;
-    queue_.push_back(op);
-}
-
 call generator::choose(const tree &now)
 {
     const bool big = now.nodes.size() > big_tree;
@@ -166,7 +105,7 @@ operation generator::next(const tree &now)
     if (task_count_ > 1 && one_in(4))
         task_ = one_in(3) ? 0 : static_cast<unsigned>(random_.below(task_count_));
     if (queue_.empty() && one_in(150))
-        doomed_directory(now);
+        story(now);
     if (!queue_.empty()) {
         operation op = queue_.front();
         queue_.pop_front();

@@ -83,7 +83,14 @@ class generator
     unsigned any_open_flags();
     uint32_t any_id(bool group);
     void link_chain();
+    void story(const tree &now);
     void doomed_directory(const tree &now);
+    void escaping_directory(const tree &now);
+    void detached_mount(const tree &now);
+    void mounted_file(const tree &now);
+    void queue(call what, unsigned task, const std::string &first, const std::string &second = "",
+               unsigned flags = 0);
+    void queue_looks(unsigned task, int slot);
     void queue_open(unsigned task, int slot, const std::string &path, unsigned flags);
 
     bool one_in(uint64_t n)
@@ -95,6 +102,8 @@ class generator
     {
         return values[random_.below(N)];
     }
+
+    static constexpr size_t most_mounts = 6;
 
     cli::random_stream random_;
     limits limits_;
