@@ -244,6 +244,10 @@ void explanation::add_tasks()
         add_task_group(first, last);
         first = last;
     }
+    for (const scenario::task &one : of_.tasks)
+        if (one.shares >= 0)
+            line(fmt::format("  {} has the root and working directory of {}.", one.name,
+                             of_.tasks[static_cast<size_t>(one.shares)].name));
     line(fmt::format("  The search interrupts tasks up to {} time{}.", of_.preemptions,
                      of_.preemptions == 1 ? "" : "s"));
 }
@@ -273,6 +277,9 @@ void explanation::add_checks()
     add_expressions("True at the end of every run", of_.always);
     add_expressions("True at the end of no run", of_.never);
     add_expressions("True at the end of at least one run", of_.sometimes);
+    heading("In every run, some order of the operations explains their results");
+    line(of_.not_linearizable.empty() ? "  checked"
+                                      : "  not checked: " + printable(of_.not_linearizable));
 }
 
 void explanation::add_variants()
@@ -411,6 +418,8 @@ std::string scenario_json(const scenario::scenario &of)
                          {"always", expressions_json(of, of.always)},
                          {"never", expressions_json(of, of.never)},
                          {"sometimes", expressions_json(of, of.sometimes)},
+                         {"linearizable", of.not_linearizable.empty()},
+                         {"not_linearizable_because", of.not_linearizable},
                          {"preemptions", of.preemptions},
                          {"expect", expectation_words(of.expect)},
                          {"variants", variants_json(of)},
