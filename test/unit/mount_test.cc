@@ -3,6 +3,7 @@
 // The life of a mount, its references, and finding it. What RCU walks see of that is explored in
 // explore/mount_walk_test.cc.
 #include <latch>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
