@@ -174,6 +174,22 @@ class Answers(Command):
                        [(2, 'unlink("/f")', "ENOENT", "success"),
                         (3, 'unlink("/f")', "success", "ENOENT")])
 
+    def test_places_that_only_y_tells(self):
+        result = self.as_recorded('1 mkdir("/a", 0777) = 0\n'
+                                  '1 mkdir("/b", 0777) = 0\n'
+                                  '1 chdir("/a") = 0\n'
+                                  '2 mkdirat(AT_FDCWD</b>, "c", 0777) = 0\n'
+                                  '2 mkdirat(AT_FDCWD</b>, "d", 0777) = 0\n'
+                                  '2 mkdirat(9</b/c>, "e", 0777) = 0\n'
+                                  '2 rename("/b/c", "/b/f") = 0\n'
+                                  '2 mkdirat(9</b/f>, "g", 0777) = 0\n'
+                                  '2 mkdirat(9</a>, "h", 0777) = 0\n'
+                                  '1 rmdir("/b/f/e") = 0\n'
+                                  '1 rmdir("/b/f/g") = 0\n'
+                                  '1 rmdir("/a/h") = 0\n')
+        self.assertEqual(result["tree"]["directories_from_places"], 1)
+        self.assertEqual(result["tree"]["descriptors_from_places"], 2)
+
     def test_one_changed_line_of_the_recording(self):
         with lzma.open(RECORDED, "rt", encoding="utf-8") as file:
             text = file.read()

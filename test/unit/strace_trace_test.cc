@@ -98,6 +98,7 @@ TEST(StraceOperation, Attributes)
     EXPECT_EQ(raw.type, unsigned{S_IFREG});
     EXPECT_TRUE(raw.follow);
     EXPECT_FALSE(only("lstat(\"d\", 0x7f) = -1 ENOENT (x)").follow);
+    EXPECT_FALSE(only("lstat64(\"d\", 0x7f) = -1 ENOENT (x)").follow);
     EXPECT_EQ(only("statx(AT_FDCWD, \"d\", AT_STATX_SYNC_AS_STAT, STATX_MODE, "
                    "{stx_mask=STATX_MODE, stx_mode=S_IFLNK|0777, stx_size=1}) = 0")
                   .type,
@@ -266,6 +267,16 @@ TEST(StraceTrace, NumbersOfProcessesComeAgain)
                        "1 fork() = 2\n"
                        "2 chdir(\"/\") = 0\n"),
                 ElementsAre("0<0", "0:1", "1<0", "1!", "0:3", "2<0", "2:4"));
+}
+
+TEST(StraceTrace, NumbersOfProcessesComeAgainElsewhere)
+{
+    EXPECT_THAT(events("1 fork() = 2\n"
+                       "2 +++ exited with 0 +++\n"
+                       "1 fork() = 3\n"
+                       "3 fork() = 2\n"
+                       "2 chdir(\"/\") = 0\n"),
+                ElementsAre("0<0", "0:1", "1<0", "1!", "0:3", "2<0", "2:4", "3<2", "3:5"));
 }
 
 TEST(StraceTrace, TheFirstProcessIsNamelessWhileAlone)
