@@ -246,6 +246,16 @@ TEST(ScenarioOracle, AnOpenFileKeepsAMountBusy)
     EXPECT_EQ(run(verb::umount_path, "/m"), 0);
 }
 
+TEST(ScenarioOracle, CarriesOutWhatCanHaveCome)
+{
+    file_tree tree;
+    const call made = {verb::mkdir, 0, "/d", "", 0, -1};
+
+    EXPECT_TRUE(carry_out(tree, made, {0, 0}));
+    EXPECT_FALSE(carry_out(tree, made, {0, 0}));
+    EXPECT_TRUE(carry_out(tree, made, {-EEXIST, 0}));
+}
+
 // --- Histories --------------------------------------------------------------------------------
 
 /// Calls that all overlap unless they are told otherwise, on a disk with /a/f and /b.

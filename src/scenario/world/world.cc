@@ -177,11 +177,12 @@ void scenario_world::run_setup()
         world_operation outcome = {};
 
         run_step(scenario::setup_task, step, outcome);
-        if (judge_ && !judge_->setup_step(step, outcome))
-            reports_.broken(reports_.argument,
-                            ("setup: '" + step.text + "' cannot come to " +
-                             std::to_string(outcome.number) + ", says the oracle")
-                                .c_str());
+        if (!judge_ || judge_->setup_step(step, outcome))
+            continue;
+        char text[400];
+        snprintf(text, sizeof(text), "setup: '%s' cannot come to %lld, says the oracle",
+                 step.text.c_str(), static_cast<long long>(outcome.number));
+        reports_.broken(reports_.argument, text);
     }
     create_tasks();
     if (judge_)
