@@ -261,7 +261,7 @@ EXPLORE(Walk, DoesNotLeaveItsTreeWithWhatMovesAway)
     program.finally = [] {
         dput(start);
         dput(target);
-        free_mount(top);
+        mntput(&top->mnt);
         unmount();
     };
 }

@@ -568,7 +568,8 @@ TEST_F(DDeleteWithoutNegatives, TheSoleUsersDentryIsUnhashedToo)
 TEST_F(DTmpfile, GetsTheInodeAndLosesALink)
 {
     dentry_ref child = make_unhashed(root, "/");
-    file file = {{nullptr, child.get()}};
+    file file = {};
+    file.f_path = {nullptr, child.get()};
     inode_ref inode(file_inode());
     inode->i_ino = 4711;
 
@@ -583,7 +584,8 @@ TEST_F(DTmpfile, GetsTheInodeAndLosesALink)
 TEST_F(DTmpfile, MarkingOnlyRenames)
 {
     dentry_ref child = make_unhashed(root, "a longer name than the new one");
-    file file = {{nullptr, child.get()}};
+    file file = {};
+    file.f_path = {nullptr, child.get()};
     u32 hash = child->d_name.hash();
     inode *inode = file_inode();
     inode->i_ino = 18446744073709551615ull;
@@ -600,7 +602,8 @@ TEST_F(DTmpfile, MarkingOnlyRenames)
 TEST_F(DTmpfile, ANameOfTheFileSystemsChoiceMustFitInline)
 {
     dentry_ref child = make_unhashed(root, "/");
-    file file = {{nullptr, child.get()}};
+    file file = {};
+    file.f_path = {nullptr, child.get()};
     std::string fits(39, 'f'), too_long(40, 't');
     qstr good = make_qstr(fits.data(), 39);
     qstr bad = make_qstr(too_long.data(), 40);
@@ -624,7 +627,8 @@ TEST_F(DTmpfile, OnlyNamelessDentriesAreRenamed)
 
     for (dentry *dentry : {positive.get(), hashed.get(), external.get(), anonymous.get()}) {
         std::string before = name_of(dentry);
-        file file = {{nullptr, dentry}};
+        file file = {};
+        file.f_path = {nullptr, dentry};
         EXPECT_EQ(d_mark_tmpfile_name(&file, &name), -EINVAL) << before;
         EXPECT_EQ(name_of(dentry), before);
     }
