@@ -112,6 +112,8 @@ class shrinker
         }
         if (path.size() > 1)
             paths.push_back("a");
+        if (path.size() > 2 && path.back() == '/')
+            paths.push_back("a/");
         return paths;
     }
 
@@ -188,10 +190,15 @@ class shrinker
     {
         program candidate = best_.smallest;
         const std::string prefix = directory + "/";
+        bool changed = false;
 
         for (std::string *path : paths_of(candidate))
-            if (path->size() > prefix.size() && path->starts_with(prefix))
+            if (path->size() > prefix.size() && path->starts_with(prefix)) {
                 path->erase(0, prefix.size());
+                changed = true;
+            }
+        if (!changed)
+            return false;
         program without = candidate;
         std::erase_if(without.operations,
                       [&](const operation &op) { return op.first.path == directory; });
@@ -202,11 +209,14 @@ class shrinker
     bool replace_path(const std::string &from, const std::string &to)
     {
         program candidate = best_.smallest;
+        bool changed = false;
 
         for (std::string *path : paths_of(candidate))
-            if (*path == from || path->starts_with(from + "/"))
+            if (*path == from || path->starts_with(from + "/")) {
                 path->replace(0, from.size(), to);
-        return still_differs(std::move(candidate));
+                changed = true;
+            }
+        return changed && still_differs(std::move(candidate));
     }
 
     /// Two paths of one program need not be two: one of them may lead to the other by a link.
