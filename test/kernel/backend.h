@@ -58,7 +58,9 @@ struct tree_node {
     file_status status;
     std::string body;
     unsigned entry_type = 0; ///< as its directory says
-    long listing = 0;        ///< of a directory: 0, or why it cannot be read, as when it is removed
+    /// 0, or why it cannot be looked at; of a directory, why its names cannot be read, as when it is
+    /// removed.
+    long listing = 0;
 };
 
 /// Every name that can be reached from the top, each directory before what is in it and names in

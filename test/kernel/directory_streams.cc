@@ -26,15 +26,14 @@ void directory_streams::went_back(int slot, int64_t entries)
         streams_[static_cast<size_t>(slot)].reported.resize(static_cast<size_t>(entries));
 }
 
-/// The names in a directory. False when the tree does not show it, or only through a mount, where
-/// what is mounted in it hides what it says itself.
+/// The names in a directory. False when the tree does not show them.
 bool directory_streams::children(const tree &tree, const inode_key &directory,
                                  std::map<std::string, inode_key> &names)
 {
     const auto is_it = [&](const tree_node &node) { return node.status.key == directory; };
     const auto found = std::find_if(tree.nodes.begin(), tree.nodes.end(), is_it);
 
-    if (found == tree.nodes.end())
+    if (found == tree.nodes.end() || found->listing)
         return false;
     const int index = static_cast<int>(found - tree.nodes.begin());
     for (auto node = found + 1; node != tree.nodes.end() && node->parent >= index; ++node)

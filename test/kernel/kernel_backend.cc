@@ -70,6 +70,7 @@ long read_all(int descriptor, std::vector<directory_entry> &entries)
     return length;
 }
 
+constexpr int directory_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 constexpr const char *mount_options = "mode=0755,uid=0,gid=0";
 
 class kernel_backend : public backend
@@ -108,7 +109,6 @@ class kernel_backend : public backend
     long working_directory(const operation &op, answer &result);
     long mounts(const operation &op, answer &result);
     long mount_new(const char *path, unsigned flags);
-    void visit(int directory, int parent, tree &result);
 
     bool can_mount(unsigned task) const
     {
@@ -243,19 +243,23 @@ long kernel_backend::list(const operation &op, answer &result)
 long kernel_backend::working_directory(const operation &op, answer &result)
 {
     std::array<char, 8192> buffer;
-    const size_t size = std::min(static_cast<size_t>(op.size), buffer.size());
+    const std::string &prefix = world_->prefix();
+    const size_t wanted = static_cast<size_t>(op.size);
+    const size_t size = prefix.empty() ? std::min(wanted, buffer.size()) : buffer.size();
     const long value = result_of(syscall(SYS_getcwd, buffer.data(), size));
 
     if (value <= 0)
         return value;
-    result.text.assign(buffer.data(), static_cast<size_t>(value - 1));
-    if (!world_->prefix().empty() && result.text.starts_with(world_->prefix())) {
-        result.text.erase(0, world_->prefix().size());
-        if (result.text.empty())
-            result.text = "/";
-        return static_cast<long>(result.text.size() + 1);
+    std::string path(buffer.data(), static_cast<size_t>(value - 1));
+    if (!prefix.empty() && path.starts_with(prefix)) {
+        path.erase(0, prefix.size());
+        if (path.empty())
+            path = "/";
+        if (path.size() + 1 > wanted)
+            return -ERANGE;
     }
-    return value;
+    result.text = path;
+    return static_cast<long>(path.size() + 1);
 }
 
 long kernel_backend::mounts(const operation &op, answer &result)
@@ -372,45 +376,61 @@ answer kernel_backend::execute(const operation &op, int64_t offset)
 {
     answer result;
 
+    // Our directory is in the middle of somebody's tree.
+    if (!limits_.whole_paths && may_lead_outside(op)) {
+        result.left_out = true;
+        return result;
+    }
     world_->run(op.task, [&] { result = call(op, offset); });
     return result;
 }
 
-/// What is in `directory`, whose descriptor it consumes; `parent` is its index in the tree.
-void kernel_backend::visit(int directory, int parent, tree &result)
+tree_node look_at(int directory, const directory_entry &entry)
 {
+    struct stat status;
+    char body[4097];
+    tree_node node;
+
+    node.name = entry.name;
+    node.entry_type = entry.type;
+    node.listing =
+        result_of(::fstatat(directory, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW));
+    if (node.listing < 0)
+        return node;
+    node.status = status_of(status);
+    if (S_ISLNK(status.st_mode)) {
+        const ssize_t length = readlinkat(directory, entry.name.c_str(), body, sizeof(body));
+        node.body.assign(body, static_cast<size_t>(std::max<ssize_t>(length, 0)));
+    }
+    return node;
+}
+
+/// What is in a directory of the tree, by its descriptor, which it consumes, or an error.
+void visit(long directory, int index, tree &result)
+{
+    const int descriptor = static_cast<int>(directory);
     std::vector<directory_entry> entries;
 
-    result.nodes[static_cast<size_t>(parent)].listing = read_all(directory, entries);
+    if (directory < 0) {
+        result.nodes[static_cast<size_t>(index)].listing = directory;
+        return;
+    }
+    result.nodes[static_cast<size_t>(index)].listing = read_all(descriptor, entries);
     std::sort(entries.begin(), entries.end(),
               [](const auto &a, const auto &b) { return a.name < b.name; });
     for (const directory_entry &entry : entries) {
-        struct stat status;
-        tree_node node;
-        char body[4097];
         if (entry.name == "." || entry.name == "..")
             continue;
-        if (::fstatat(directory, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        const std::string &above = result.nodes[static_cast<size_t>(parent)].path;
+        tree_node node = look_at(descriptor, entry);
+        const std::string &above = result.nodes[static_cast<size_t>(index)].path;
         node.path = (above == "/" ? "" : above) + "/" + entry.name;
-        node.name = entry.name;
-        node.parent = parent;
-        node.status = status_of(status);
-        node.entry_type = entry.type;
-        if (S_ISLNK(status.st_mode)) {
-            const ssize_t length = readlinkat(directory, entry.name.c_str(), body, sizeof(body));
-            node.body.assign(body, static_cast<size_t>(std::max<ssize_t>(length, 0)));
-        }
+        node.parent = index;
         result.nodes.push_back(std::move(node));
-        if (S_ISDIR(status.st_mode)) {
-            const int below = ::openat(directory, entry.name.c_str(),
-                                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (below >= 0)
-                visit(below, static_cast<int>(result.nodes.size() - 1), result);
-        }
+        if (S_ISDIR(result.nodes.back().status.mode))
+            visit(result_of(::openat(descriptor, entry.name.c_str(), directory_flags)),
+                  static_cast<int>(result.nodes.size() - 1), result);
     }
-    ::close(directory);
+    ::close(descriptor);
 }
 
 tree kernel_backend::snapshot()
@@ -419,13 +439,14 @@ tree kernel_backend::snapshot()
     struct stat status;
     tree_node top;
 
-    ::fstatat(world_->top(), ".", &status, 0);
+    ::fstat(world_->top(), &status);
     top.path = "/";
     top.status = status_of(status);
     result.nodes.push_back(top);
-    const int directory = ::openat(world_->top(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (directory >= 0)
-        visit(directory, 0, result);
+    // By the right to read it alone: in a directory of ours the top may not be searched.
+    visit(result_of(world_->prefix().empty() ? ::openat(world_->top(), ".", directory_flags)
+                                             : ::open(world_->prefix().c_str(), directory_flags)),
+          0, result);
     result.slots = open_slots();
     return result;
 }

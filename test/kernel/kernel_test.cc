@@ -157,7 +157,8 @@ TEST_F(Comparison, FindsAWrongLinkBody)
             answer.text.back() = '?';
     });
 
-    EXPECT_EQ(result.smallest, 2u) << result.report;
+    // Without ".." and absolute paths there are not as many ways to say something shorter.
+    EXPECT_LE(result.smallest, limits_.whole_paths ? 2u : 5u) << result.report;
 }
 
 TEST_F(Comparison, FindsANameThatReadersMiss)
@@ -361,6 +362,9 @@ class MemfsAndKernelPath : public MemfsAndKernel, public ::testing::WithParamInt
 
 TEST_P(MemfsAndKernelPath, IsOneForBothInEveryCall)
 {
+    const std::string path = GetParam();
+    if (!limits_.whole_paths && (path.starts_with("/") || path.find("..") != std::string::npos))
+        GTEST_SKIP() << "this takes a root of our own";
     std::vector<operation> operations = {
         at(call::mkdirat, "d", 0, 0755),
         at(call::mkdirat, "d/e", 0, 0755),
@@ -373,7 +377,7 @@ TEST_P(MemfsAndKernelPath, IsOneForBothInEveryCall)
         link_to("ping", "pong"),
     };
 
-    for (const operation &op : all_uses(GetParam()))
+    for (const operation &op : all_uses(path))
         operations.push_back(op);
     expect_agreement(operations);
 }

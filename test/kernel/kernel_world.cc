@@ -212,15 +212,27 @@ kernel_world::kernel_world(const plan &plan, const limits &limits)
         throw std::runtime_error(failure);
 }
 
+/// Removes a directory and what is in it, whatever modes there are.
+static void remove_tree(const std::string &top)
+{
+    namespace fs = std::filesystem;
+    std::error_code ignored;
+
+    fs::permissions(top, fs::perms::owner_all, ignored);
+    for (const fs::directory_entry &entry : fs::directory_iterator(top, ignored))
+        if (entry.is_directory(ignored) && !entry.is_symlink(ignored))
+            remove_tree(entry.path());
+    fs::remove_all(top, ignored);
+}
+
 kernel_world::~kernel_world()
 {
     tasks_.clear();
     for (int descriptor : {top_, start_})
         if (descriptor >= 0)
             ::close(descriptor);
-    std::error_code ignored;
     if (directory_)
-        std::filesystem::remove_all(prefix_, ignored);
+        remove_tree(prefix_);
 }
 
 std::string writable_tmpfs()

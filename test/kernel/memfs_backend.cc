@@ -95,7 +95,8 @@ class memfs_backend : public backend
     long list(const operation &op, answer &result);
     long mounts(const operation &op);
     long read_all(vfs_task *task, int descriptor, std::vector<directory_entry> &entries);
-    void visit(int directory, int parent, tree &result);
+    tree_node look_at(const path &directory, const directory_entry &entry) const;
+    void visit(int directory, int index, tree &result);
 
     limits limits_;
     plan plan_;
@@ -113,8 +114,14 @@ class memfs_backend : public backend
 
 super_block *memfs_backend::make_super_block()
 {
-    super_block *sb = memfs_mount({}, "memfs");
+    memfs_options options;
 
+    if (!limits_.identities) {
+        // The other side begins with a directory of this process.
+        options.root_uid = identities_.front().uid;
+        options.root_gid = identities_.front().gid;
+    }
+    super_block *sb = memfs_mount(options, "memfs");
     if (IS_ERR(sb))
         throw_if(PTR_ERR(sb), "memfs_mount");
     devices_[sb] = ++last_device_;
@@ -123,8 +130,6 @@ super_block *memfs_backend::make_super_block()
 
 void memfs_backend::make_tasks()
 {
-    identities_ = identities(plan_, limits_);
-    creds_.clear();
     for (const identity &who : identities_)
         creds_.push_back({who.uid, who.gid, who.groups.data(),
                           static_cast<unsigned>(who.groups.size()), who.capabilities});
@@ -135,6 +140,8 @@ void memfs_backend::make_tasks()
         throw_if(sys_chdir(tasks_[i], "/"), "chdir");
         tasks_[i]->cred = &creds_[i];
     }
+    // The one who looks at the tree has the rights of this process, too.
+    init_task.cred = &creds_.front();
 }
 
 /// As on a booted machine: the namespace begins with a file system that nobody sees, because the
@@ -168,6 +175,8 @@ void memfs_backend::begin(const plan &plan)
     vfs_config config;
 
     plan_ = plan;
+    identities_ = identities(plan, limits_);
+    creds_.clear();
     config.dhash_entries = config.ihash_entries = 1ul << plan.hash_shift;
     config.mhash_entries = config.mphash_entries = 1ul << plan.hash_shift;
     config.in_lookup_shift = plan.hash_shift;
@@ -195,6 +204,7 @@ std::vector<std::string> memfs_backend::end()
     for (vfs_task *task : tasks_)
         vfs_task_exit(task);
     tasks_.clear();
+    init_task.cred = &init_cred;
     put_files_struct(&init_files);
     set_fs_root(&init_fs, &nowhere);
     set_fs_pwd(&init_fs, &nowhere);
@@ -460,44 +470,52 @@ answer memfs_backend::execute(const operation &op, int64_t offset)
     return result;
 }
 
-/// What is in `directory`, whose descriptor it consumes; `parent` is its index in the tree.
-void memfs_backend::visit(int directory, int parent, tree &result)
+tree_node memfs_backend::look_at(const path &directory, const directory_entry &entry) const
+{
+    task_scope scope(&init_task);
+    tree_node node;
+    path where;
+
+    node.name = entry.name;
+    node.entry_type = entry.type;
+    node.listing = vfs_path_lookup(directory.dentry, directory.mnt, entry.name.c_str(), 0, &where);
+    if (node.listing < 0)
+        return node;
+    node.status = status_of(where);
+    if (S_ISLNK_mode(static_cast<umode_t>(node.status.mode))) {
+        std::array<char, PATH_MAX_LENGTH> body;
+        const int length = vfs_readlink(where.dentry, body.data(), body.size());
+        node.body.assign(body.data(), static_cast<size_t>(std::max(length, 0)));
+    }
+    path_put(&where);
+    return node;
+}
+
+/// What is in a directory of the tree, by its descriptor, which it consumes, or an error.
+void memfs_backend::visit(int directory, int index, tree &result)
 {
     std::vector<directory_entry> entries;
-    file *file = fget(static_cast<unsigned>(directory));
 
-    result.nodes[static_cast<size_t>(parent)].listing = read_all(&init_task, directory, entries);
+    if (directory < 0) {
+        result.nodes[static_cast<size_t>(index)].listing = directory;
+        return;
+    }
+    file *file = fget(static_cast<unsigned>(directory));
+    result.nodes[static_cast<size_t>(index)].listing = read_all(&init_task, directory, entries);
     std::sort(entries.begin(), entries.end(),
               [](const auto &a, const auto &b) { return a.name < b.name; });
     for (const directory_entry &entry : entries) {
-        tree_node node;
-        path where;
         if (entry.name == "." || entry.name == "..")
             continue;
-        // A name that is listed and cannot be found is missing in the tree, which the comparison
-        // sees.
-        if (vfs_path_lookup(file->f_path.dentry, file->f_path.mnt, entry.name.c_str(), 0, &where) <
-            0)
-            continue;
-        const std::string &above = result.nodes[static_cast<size_t>(parent)].path;
+        tree_node node = look_at(file->f_path, entry);
+        const std::string &above = result.nodes[static_cast<size_t>(index)].path;
         node.path = (above == "/" ? "" : above) + "/" + entry.name;
-        node.name = entry.name;
-        node.parent = parent;
-        node.status = status_of(where);
-        node.entry_type = entry.type;
-        if (S_ISLNK_mode(static_cast<umode_t>(node.status.mode))) {
-            std::array<char, PATH_MAX_LENGTH> body;
-            const int length = vfs_readlink(where.dentry, body.data(), body.size());
-            node.body.assign(body.data(), static_cast<size_t>(std::max(length, 0)));
-        }
-        path_put(&where);
+        node.parent = index;
         result.nodes.push_back(std::move(node));
-        if (!S_ISDIR_mode(static_cast<umode_t>(result.nodes.back().status.mode)))
-            continue;
-        const int below = sys_openat(&init_task, directory, entry.name.c_str(),
-                                     OPEN_DIRECTORY | OPEN_NOFOLLOW, 0);
-        if (below >= 0)
-            visit(below, static_cast<int>(result.nodes.size() - 1), result);
+        if (S_ISDIR_mode(static_cast<umode_t>(result.nodes.back().status.mode)))
+            visit(sys_openat(&init_task, directory, entry.name.c_str(),
+                             OPEN_DIRECTORY | OPEN_NOFOLLOW, 0),
+                  static_cast<int>(result.nodes.size() - 1), result);
     }
     fput(file);
     sys_close(&init_task, directory);
@@ -514,9 +532,7 @@ tree memfs_backend::snapshot()
     top.status = status_of(root);
     path_put(&root);
     result.nodes.push_back(top);
-    const int directory = sys_openat(&init_task, cwd, "/", OPEN_DIRECTORY, 0);
-    throw_if(directory, "open of the top");
-    visit(directory, 0, result);
+    visit(sys_openat(&init_task, cwd, "/", OPEN_DIRECTORY, 0), 0, result);
     result.slots = open_slots();
     return result;
 }

@@ -245,6 +245,14 @@ bool changes_tree(const operation &op)
     }
 }
 
+bool may_lead_outside(const operation &op)
+{
+    for (const std::string *path : {&op.first.path, &op.second.path, &op.body})
+        if (path->starts_with('/') || path->find("..") != std::string::npos)
+            return true;
+    return false;
+}
+
 bool asks_again(const operation &op)
 {
     return op.what == call::openat2 && (op.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) &&

@@ -83,6 +83,8 @@ inline constexpr int seek_entry = 100;
 /// Does success of this call change names, attributes or mounts?
 bool changes_tree(const operation &op);
 
+/// Does a path of the call, or the body of the link it makes, begin with '/' or contain ".."?
+bool may_lead_outside(const operation &op);
 /// May this open answer -EAGAIN, because something moved meanwhile, and answer differently when it
 /// is tried again? On both sides, a walk that leaves RCU mode in a mount that was taken out of the
 /// namespace even disturbs itself.

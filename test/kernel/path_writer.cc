@@ -47,7 +47,7 @@ std::string path_writer::any(const tree &now, const std::string &start)
         index = random_.below(now.nodes.size());
     std::string path = below_start(now.nodes[index].path, start);
     if (random_.one_in(8))
-        path += "/" + name();
+        path += (path == "/" ? "" : "/") + name();
     return path;
 }
 
