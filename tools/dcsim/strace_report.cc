@@ -196,7 +196,8 @@ void add_pass(report_text &text, const replay_pass &pass, size_t number)
     text.quantity("  negative hits", pass.negative, "that a name does not exist");
     text.quantity("misses", pass.calls - pass.cached, "calls that had to ask the file system");
     text.quantity("->lookup() calls", counter(pass, FS_LOOKUPS), "names it was asked for");
-    text.quantity("RCU walks", counter(pass, RCU_WALKS), "path walks that arrived without leaving RCU mode");
+    text.quantity("RCU walks", counter(pass, RCU_WALKS),
+                  "path walks that arrived without leaving RCU mode");
     text.quantity("left RCU mode", counter(pass, RCU_UNLAZY),
                   "path walks that went on holding references");
     text.quantity("restarts", counter(pass, RCU_RESTARTS), "walks begun anew with references");
