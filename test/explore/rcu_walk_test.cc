@@ -123,21 +123,12 @@ void mount_and_fill(walked &state, const dentry_operations *operations)
     memfs_add_node(state.sb, directory, "f", 1, S_IFREG_TYPE | 0644, nullptr);
     memfs_add_node(state.sb, root, "s", 1, S_IFLNK_TYPE | 0777, "d");
 
-    mount *top = vfs_create_mount(state.sb);
-    const path at = {&top->mnt, state.sb->s_root};
-    set_namespace_root(top);
-    set_fs_root(init_task.fs, &at);
-    set_fs_pwd(init_task.fs, &at);
-    mntput(&top->mnt);
+    init_mount_tree(state.sb);
 }
 
 void unmount(walked &state)
 {
-    const path nowhere = {nullptr, nullptr};
-
-    set_fs_root(init_task.fs, &nowhere);
-    set_fs_pwd(init_task.fs, &nowhere);
-    set_namespace_root(nullptr);
+    exit_mount_tree();
     require(!memfs_unmount(state.sb), "somebody kept a reference");
     require(vfs_exit().none(), "something is left");
 }

@@ -58,8 +58,8 @@ struct tree_node {
     file_status status;
     std::string body;
     unsigned entry_type = 0; ///< as its directory says
-    /// 0, or why it cannot be looked at; of a directory, why its names cannot be read, as when it is
-    /// removed.
+    /// 0, or why it cannot be looked at; of a directory, why its names cannot be read, as when it
+    /// is removed.
     long listing = 0;
 };
 

@@ -69,12 +69,7 @@ class PathStress : public testing::Test
         ASSERT_EQ(vfs_init(config), 0);
         sb_ = memfs_mount({}, "stress");
         ASSERT_FALSE(IS_ERR(sb_));
-        mount *top = vfs_create_mount(sb_);
-        const path root = {&top->mnt, sb_->s_root};
-        set_namespace_root(top);
-        set_fs_root(&init_fs, &root);
-        set_fs_pwd(&init_fs, &root);
-        mntput(&top->mnt);
+        ASSERT_EQ(init_mount_tree(sb_), 0);
         for (unsigned i = 0; i < shared_directories; i++) {
             ASSERT_EQ(sys_mkdirat(&init_task, cwd, shared_directory(i).c_str(), 0777), 0);
             ASSERT_EQ(sys_symlinkat(&init_task, shared_directory(i).c_str() + 1, cwd,
@@ -94,11 +89,7 @@ class PathStress : public testing::Test
 
     void TearDown() override
     {
-        const path nowhere = {nullptr, nullptr};
-
-        set_fs_root(&init_fs, &nowhere);
-        set_fs_pwd(&init_fs, &nowhere);
-        set_namespace_root(nullptr);
+        exit_mount_tree();
         EXPECT_EQ(memfs_unmount(sb_), 0);
         EXPECT_TRUE(vfs_exit().none());
     }

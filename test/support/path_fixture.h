@@ -75,24 +75,15 @@ class path_fixture : public ::testing::Test
         ASSERT_EQ(vfs_init(config), 0);
         sb = memfs_mount(options, "memfs");
         ASSERT_FALSE(IS_ERR(sb));
-        mount *top = vfs_create_mount(sb);
-        const path root = {&top->mnt, sb->s_root};
-        set_namespace_root(top);
-        set_fs_root(&init_fs, &root);
-        set_fs_pwd(&init_fs, &root);
-        root_mnt = &top->mnt;
-        mntput(&top->mnt);
+        ASSERT_EQ(init_mount_tree(sb), 0);
+        root_mnt = &READ_ONCE(init_mnt_ns.root)->mnt;
     }
 
     void TearDown() override
     {
-        const path nowhere = {nullptr, nullptr};
-
         kmem_fail_nth(0);
         WRITE_ONCE(sysctl_protected_symlinks, 1);
-        set_fs_root(&init_fs, &nowhere);
-        set_fs_pwd(&init_fs, &nowhere);
-        set_namespace_root(nullptr);
+        exit_mount_tree();
         EXPECT_EQ(memfs_unmount(sb), 0);
         expect_nothing_left(vfs_exit());
     }

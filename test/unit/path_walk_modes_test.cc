@@ -38,22 +38,13 @@ class walk_modes_fixture : public vfs_fixture
         vfs_fixture::SetUp();
         current_ = this;
         WRITE_ONCE(d_inode(root)->i_mode, S_IFDIR_TYPE | 0755);
-        mount *top = vfs_create_mount(sb);
-        const path root_path = {&top->mnt, root};
-        set_namespace_root(top);
-        set_fs_root(&init_fs, &root_path);
-        set_fs_pwd(&init_fs, &root_path);
-        mnt = &top->mnt;
-        mntput(&top->mnt);
+        ASSERT_EQ(init_mount_tree(sb), 0);
+        mnt = &READ_ONCE(init_mnt_ns.root)->mnt;
     }
 
     void TearDown() override
     {
-        const path nowhere = {nullptr, nullptr};
-
-        set_fs_root(&init_fs, &nowhere);
-        set_fs_pwd(&init_fs, &nowhere);
-        set_namespace_root(nullptr);
+        exit_mount_tree();
         on_permission = nullptr;
         vfs_fixture::TearDown();
         current_ = nullptr;

@@ -160,6 +160,12 @@ mount *clone_mnt(mount *old, dentry *root);
 /// Makes a new mount the top of the namespace, which takes a reference of its own. What was there is
 /// detached first, with everything mounted on it; nullptr: and nothing takes its place. Sleeps.
 void set_namespace_root(mount *mnt);
+/// Mounts `sb` at the top of the namespace and makes it root and working directory of init_task:
+/// what a program does before its first path. 0 or -ENOMEM. Sleeps. Linux v6.12.
+int init_mount_tree(super_block *sb);
+/// The reverse: init_task has no root any more, and nothing is mounted. The other tasks, and open
+/// files, have gone before. Sleeps.
+void exit_mount_tree();
 /// Attaches `mnt` at `where`, or on top of what is mounted there. On success the caller's reference
 /// is the namespace's. 0, or
 ///   -ENOENT   nothing may be mounted there any more: removed, dropped, below a dropped one, or

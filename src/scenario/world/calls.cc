@@ -81,13 +81,7 @@ vfs_task *scenario_world::acting(int owner) const
 
 void scenario_world::mount_root()
 {
-    mount *top = vfs_create_mount(mounted());
-    const path root = {&top->mnt, mounted()->s_root};
-
-    set_namespace_root(top);
-    set_fs_root(init_task.fs, &root);
-    set_fs_pwd(init_task.fs, &root);
-    mntput(&top->mnt);
+    init_mount_tree(mounted());
     state_->setup_task = vfs_task_create(&init_task, 0);
 }
 
@@ -121,8 +115,6 @@ void scenario_world::create_tasks()
 /// Everybody leaves, and nothing is mounted any more.
 void scenario_world::leave_namespace()
 {
-    const path nowhere = {nullptr, nullptr};
-
     for (world_task &one : state_->tasks)
         if (one.acting) {
             vfs_task_exit(one.acting);
@@ -131,9 +123,7 @@ void scenario_world::leave_namespace()
     if (state_->setup_task)
         vfs_task_exit(state_->setup_task);
     state_->setup_task = nullptr;
-    set_fs_root(init_task.fs, &nowhere);
-    set_fs_pwd(init_task.fs, &nowhere);
-    set_namespace_root(nullptr);
+    exit_mount_tree();
 }
 
 int64_t scenario_world::mount_memfs(int owner, const char *name, int64_t *inode)
