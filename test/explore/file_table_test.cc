@@ -140,7 +140,7 @@ TEST(FgetAgainstGrowth, WhoIsSecondUsesTheTableOfTheFirst)
     EXPECT_THAT(files.search(2), Holds());
 }
 
-void borrow(bool for_too_long)
+void borrow(bool for_too_long) __context_unsafe("leaves RCU at one of two places")
 {
     file *file;
 

@@ -113,8 +113,9 @@ std::string directory_streams::read(int slot, const std::vector<directory_entry>
     }
     if (!entries.empty())
         return "";
-    for (const auto &[name, key] : stream.steady) {
-        const auto is_it = [&](const directory_entry &entry) { return entry.name == name; };
+    for (const auto &steady : stream.steady) {
+        const std::string &name = steady.first;
+        const auto is_it = [&name](const directory_entry &entry) { return entry.name == name; };
         if (std::none_of(stream.reported.begin(), stream.reported.end(), is_it))
             return "comes to the end without " + quoted(name) + ", which was there all the time";
     }
