@@ -12,7 +12,8 @@ namespace
 
 using clock = std::chrono::steady_clock;
 
-void add(coverage &sum, const coverage &more)
+template <typename Counts>
+void add(Counts &sum, const Counts &more)
 {
     for (const auto &[key, times] : more)
         sum[key] += times;
@@ -42,7 +43,7 @@ bool sequence(uint64_t seed, const fuzz_options &options, backend &first, backen
     if (!found)
         found = session.finish();
     result.sequences++;
-    result.explained += session.explained();
+    add(result.explained, session.explained());
     add(result.coverage, session.coverage());
     if (!found)
         return true;

@@ -25,7 +25,7 @@ struct fuzz_options {
 struct fuzz_result {
     unsigned long operations = 0;
     unsigned long sequences = 0;
-    unsigned long explained = 0; ///< answers that differ as known_differences() says
+    explanations explained; ///< answers that differ as known_differences() says
     against_kernel::coverage coverage;
     double seconds = 0;
     std::string report;  ///< of the first difference, shrunk; empty without one

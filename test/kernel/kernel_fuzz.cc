@@ -95,11 +95,10 @@ int compare(const settings &settings, fuzz_options &options)
     printf("%lu operations in %lu sequences, %.1f s, %.0f operations/s\n", result.operations,
            result.sequences, result.seconds,
            static_cast<double>(result.operations) / result.seconds);
-    if (result.explained)
-        printf("%lu answers differ on purpose:\n", result.explained);
     for (const known_difference &known : known_differences())
-        if (result.explained)
-            printf("  %s: %s\n", known.what, known.why);
+        if (const auto found = result.explained.find(known.what); found != result.explained.end())
+            printf("  differs on purpose %lu times: %s: %s\n", found->second, known.what,
+                   known.why);
     if (settings.coverage)
         printf("%s", text_of(result.coverage).c_str());
     if (result.report.empty())

@@ -134,7 +134,7 @@ bool session::explain(const operation &op, const answer &a, const answer &b)
     for (const known_difference &known : known_differences()) {
         if (!known.explains(op, a, b))
             continue;
-        explained_++;
+        explained_[known.what]++;
         if (is_open(op)) {
             operation close;
             close.what = call::close;

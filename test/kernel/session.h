@@ -19,6 +19,9 @@ namespace dcsim::against_kernel
 /// How often each call gave each result (0 or an errno) on the first side.
 using coverage = std::map<std::pair<call, int>, unsigned long>;
 
+/// How often each known difference was one, by its name.
+using explanations = std::map<std::string, unsigned long>;
+
 /// Where the sides parted.
 struct difference {
     size_t step = 0; ///< index of the operation; their number for what showed at the end
@@ -51,7 +54,7 @@ class session
     {
         return coverage_;
     }
-    unsigned long explained() const
+    const explanations &explained() const
     {
         return explained_;
     }
@@ -77,7 +80,7 @@ class session
     std::array<directory_streams, 2> streams_;
     answer last_;
     against_kernel::coverage coverage_;
-    unsigned long explained_ = 0;
+    explanations explained_;
 };
 
 /// Runs a whole program from scratch.
