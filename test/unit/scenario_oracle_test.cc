@@ -89,6 +89,41 @@ TEST(ScenarioOracle, RefusesWhatLinuxRefuses)
     EXPECT_EQ(run(verb::symlink, "/s"), -ENOENT);
 }
 
+TEST(ScenarioOracle, RefusesArgumentsBeforeItLooksAtThePath)
+{
+    const std::string too_long(4096, 'n');
+    alone run;
+
+    run(verb::create, "/f");
+    EXPECT_EQ(run(verb::symlink, "/f/x", ""), -ENOENT);
+    EXPECT_EQ(run(verb::symlink, "/f/x", too_long), -ENAMETOOLONG);
+    EXPECT_EQ(run(verb::symlink, "/s", too_long.substr(1)), 0);
+    EXPECT_EQ(run(verb::open, "/none/x", "", o_creat | o_directory), -EINVAL);
+    EXPECT_EQ(run(verb::open, "", "", o_creat | o_directory), -EINVAL);
+    // The second path only when the first one has been walked.
+    EXPECT_EQ(run(verb::rename, "/f/x", too_long), -ENOTDIR);
+    EXPECT_EQ(run(verb::rename, "/f", too_long), -ENAMETOOLONG);
+    std::string path;
+    while (path.size() < 4095)
+        path += "./";
+    EXPECT_EQ(run(verb::stat, path), -ENAMETOOLONG);
+    EXPECT_EQ(run(verb::stat, path.substr(1)), 0);
+}
+
+TEST(ScenarioOracle, FileSystemsRefuseLongNamesWhereverTheyAreAsked)
+{
+    const std::string too_long = "/" + std::string(256, 'n');
+    alone run;
+
+    run(verb::create, "/f");
+    EXPECT_EQ(run(verb::rename, too_long, "/x"), -ENAMETOOLONG);
+    EXPECT_EQ(run(verb::rename, "/f", too_long), -ENAMETOOLONG);
+    EXPECT_EQ(run(verb::exchange, "/f", too_long), -ENAMETOOLONG);
+    EXPECT_EQ(run(verb::unlink, too_long), -ENAMETOOLONG);
+    EXPECT_EQ(run(verb::link, "/f", too_long), -ENAMETOOLONG);
+    EXPECT_EQ(run(verb::open, too_long, "", o_creat), -ENAMETOOLONG);
+}
+
 TEST(ScenarioOracle, RenamesByTheRules)
 {
     alone run;
@@ -231,6 +266,9 @@ TEST(ScenarioOracle, MountsCoverAndUncover)
     EXPECT_EQ(run(verb::umount_path, "/m", "", detach_flag), 0);
     EXPECT_EQ(run(verb::stat, "f"), 0);
     EXPECT_EQ(run(verb::stat, "../f"), 0);
+    // Nothing is mounted any more in what is detached.
+    EXPECT_EQ(run(verb::mkdir, "d"), 0);
+    EXPECT_EQ(run(verb::mount, "d"), -ENOENT);
     EXPECT_EQ(run(verb::stat, "/m/covered"), 0);
 }
 

@@ -84,6 +84,16 @@ tree_directories &directories_of(file_tree &tree, const call &call)
     return tree.directories[static_cast<size_t>(process.directories)];
 }
 
+/// What is wrong with the call, whatever its path leads to. 0 or a negative errno.
+int argument_error(const call &call)
+{
+    if (call.what == verb::symlink)
+        return text_error(call.second_path);
+    if (call.what == verb::open && call.flags & o_creat && call.flags & o_directory)
+        return -EINVAL;
+    return 0;
+}
+
 } // namespace
 
 bool is_operation(verb what)
@@ -142,7 +152,9 @@ bool operation::walk(file_tree &tree, path_walk &path, stage next)
 
     if (path.plain)
         from = {{0, tree.mounts[0].root}, {0, tree.mounts[0].root}};
-    const int error = walk_one(tree, from, path);
+    int error = has_begun() ? 0 : argument_error(*call_);
+    if (!error)
+        error = walk_one(tree, from, path);
     if (error)
         finish(error);
     else if (path.done)
@@ -219,14 +231,10 @@ bool operation::create(file_tree &tree)
 
     if (node_at(tree, directory).locked)
         return false;
-    if (call_->what == verb::symlink && call_->second_path.empty())
-        finish(-ENOENT);
-    else if (first_.kind != last_component::name || tree.find(directory, first_.last) >= 0)
+    if (first_.kind != last_component::name || tree.find(directory, first_.last) >= 0)
         finish(-EEXIST);
-    else if (node_at(tree, directory).removed)
-        finish(-ENOENT);
-    else if (first_.last.size() > 255)
-        finish(-ENAMETOOLONG);
+    else if (const int error = name_error(tree, directory, first_.last))
+        finish(error);
     else if (first_.slash && call_->what != verb::mkdir)
         finish(-ENOENT);
     if (finished())
@@ -252,10 +260,8 @@ bool operation::link(file_tree &tree)
         return false;
     if (second_.kind != last_component::name || tree.find(directory, second_.last) >= 0)
         finish(-EEXIST);
-    else if (node_at(tree, directory).removed)
-        finish(-ENOENT);
-    else if (second_.last.size() > 255)
-        finish(-ENAMETOOLONG);
+    else if (const int error = name_error(tree, directory, second_.last))
+        finish(error);
     else if (second_.slash)
         finish(-ENOENT);
     else if (first_.at.mount != second_.at.mount)
@@ -290,8 +296,7 @@ bool operation::remove(file_tree &tree)
     if (node_at(tree, directory).locked || (victim >= 0 && node_at(tree, victim).locked))
         return false;
     if (victim < 0)
-        error =
-            first_.last.size() > 255 && !node_at(tree, directory).removed ? -ENAMETOOLONG : -ENOENT;
+        error = absent_error(tree, directory, first_.last);
     else if (tree.is_directory(victim) != wants_directory)
         error = wants_directory ? -ENOTDIR : -EISDIR;
     else if (first_.slash && !wants_directory)
@@ -317,13 +322,11 @@ int64_t operation::rename_error(const file_tree &tree, int source, int target) c
     const bool exchange = call_->what == verb::exchange;
 
     if (source < 0)
-        return -ENOENT;
+        return absent_error(tree, first_.at.node, first_.last);
     if (target < 0 && exchange)
-        return -ENOENT;
-    if (target < 0 && node_at(tree, second_.at.node).removed)
-        return -ENOENT;
-    if (target < 0 && second_.last.size() > 255)
-        return -ENAMETOOLONG;
+        return absent_error(tree, second_.at.node, second_.last);
+    if (const int error = name_error(tree, second_.at.node, second_.last); target < 0 && error)
+        return error;
     if (exchange && !tree.is_directory(target) && second_.slash)
         return -ENOTDIR;
     if (!tree.is_directory(source) && (first_.slash || (!exchange && second_.slash)))
@@ -429,9 +432,7 @@ bool operation::open_or_create(file_tree &tree)
     const bool exclusive = call_->flags & o_excl;
     const int node = tree.find(directory, first_.last);
 
-    if (call_->flags & o_directory)
-        finish(-EINVAL);
-    else if (first_.kind != last_component::name)
+    if (first_.kind != last_component::name)
         finish(exclusive ? -EEXIST : -EISDIR);
     else if (first_.slash)
         finish(-EISDIR);
@@ -451,10 +452,8 @@ bool operation::open_or_create(file_tree &tree)
     } else if (node >= 0) {
         first_.at = tree.down({first_.at.mount, node});
         return open(tree);
-    } else if (node_at(tree, directory).removed) {
-        finish(-ENOENT);
-    } else if (first_.last.size() > 255) {
-        finish(-ENAMETOOLONG);
+    } else if (const int error = name_error(tree, directory, first_.last)) {
+        finish(error);
     } else {
         const int made = tree.add_node(file_kind::file, directory);
         tree.add_name(directory, first_.last, made);
@@ -494,11 +493,11 @@ bool operation::change_directory(file_tree &tree)
 bool operation::mount(file_tree &tree)
 {
     const tree_place where = tree.down(first_.at);
+    const bool is_detached =
+        where.mount > 0 && tree.mounts[static_cast<size_t>(where.mount)].parent < 0;
 
-    if (node_at(tree, where.node).removed)
+    if (node_at(tree, where.node).removed || is_detached)
         finish(-ENOENT);
-    else if (where.mount > 0 && tree.mounts[static_cast<size_t>(where.mount)].parent < 0)
-        finish(-EINVAL);
     else if (!tree.is_directory(where.node))
         finish(-ENOTDIR);
     if (finished())

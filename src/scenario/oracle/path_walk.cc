@@ -12,6 +12,7 @@ namespace dcsim::scenario::oracle
 namespace
 {
 
+constexpr size_t longest_path = 4095;
 constexpr size_t longest_name = 255;
 constexpr int most_links = 40;
 
@@ -40,8 +41,8 @@ component take_component(path_walk &path)
 
 int begin(const tree_directories &from, path_walk &path)
 {
-    if (path.rest.empty())
-        return -ENOENT;
+    if (const int error = path.plain ? 0 : text_error(path.rest))
+        return error;
     path.began = true;
     path.at = path.rest[0] == '/' ? from.root : from.cwd;
     path.done = !has_component(path);
@@ -59,6 +60,28 @@ void stop_before(path_walk &path, const component &last)
 }
 
 } // namespace
+
+int text_error(const std::string &text)
+{
+    if (text.empty())
+        return -ENOENT;
+    return text.size() > longest_path ? -ENAMETOOLONG : 0;
+}
+
+int name_error(const file_tree &tree, int directory, const std::string &name)
+{
+    // Who has locked a removed directory does not ask the file system any more.
+    if (tree.nodes[static_cast<size_t>(directory)].removed)
+        return -ENOENT;
+    return name.size() > longest_name ? -ENAMETOOLONG : 0;
+}
+
+int absent_error(const file_tree &tree, int directory, const std::string &name)
+{
+    const int error = name_error(tree, directory, name);
+
+    return error ? error : -ENOENT;
+}
 
 int follow_link(const file_tree &tree, const tree_directories &from, path_walk &path, int link)
 {
@@ -94,10 +117,7 @@ int walk_one(const file_tree &tree, const tree_directories &from, path_walk &pat
     }
     const int node = tree.find(path.at.node, next.name);
     if (node < 0)
-        return next.name.size() > longest_name &&
-                       !tree.nodes[static_cast<size_t>(path.at.node)].removed
-                   ? -ENAMETOOLONG
-                   : -ENOENT;
+        return absent_error(tree, path.at.node, next.name);
     const bool is_link = tree.nodes[static_cast<size_t>(node)].kind == file_kind::symlink;
     if (is_link && !path.plain && (!next.last || next.slash || path.follow))
         return follow_link(tree, from, path, node);
