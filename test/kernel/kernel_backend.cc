@@ -382,9 +382,9 @@ answer kernel_backend::execute(const operation &op, int64_t offset)
         result.left_out = true;
         return result;
     }
-    // A walk that somebody else's mount or rename sends back to its beginning goes on counting links
-    // where it was, so that -ELOOP may come of half as many as are allowed. Nothing was changed then,
-    // and another try tells.
+    // A walk that somebody else's mount or rename sends back to its beginning goes on counting
+    // links where it was, so that -ELOOP may come of half as many as are allowed. Nothing was
+    // changed then, and another try tells.
     world_->run(op.task, [&] {
         unsigned tries = 0;
         do
