@@ -392,6 +392,57 @@ TEST(DoAddMount, LeavesNoMountOnAnInvalidatedDirectory)
     EXPECT_THAT(explore(program), Holds());
 }
 
+// The last mntput() of a detached mount unmarks what stayed mounted in it, without namespace_sem:
+// whoever mounts on the same dentry of another mount may find the mark and then nothing behind it.
+TEST(DoAddMount, AgainstTheEndOfAMountOnTheSameDentry)
+{
+    static mount *bind, *fresh;
+    static super_block *third_sb;
+    static dentry *shared;
+    exploration program;
+
+    program.setup = [] {
+        set_up_two_mounts();
+        memfs_add_node(world->other_sb, memfs_root_node(world->other_sb), "x", 1,
+                       S_IFDIR_TYPE | 0755, nullptr);
+        memfs_add_node(world->sb, memfs_root_node(world->sb), "e", 1, S_IFDIR_TYPE | 0755, nullptr);
+        third_sb = memfs_mount({}, "third");
+        shared = lookup_path(world->other_sb->s_root, "/x", 2);
+        bind = vfs_create_mount(world->other_sb);
+        path elsewhere = {&world->top->mnt, lookup_path(world->sb->s_root, "/e", 2)};
+        explore_check(!do_add_mount(bind, &elsewhere), "a second view");
+        dput(elsewhere.dentry);
+        path below = {&world->other->mnt, shared};
+        explore_check(!do_add_mount(vfs_create_mount(third_sb), &below), "mounted below");
+        mntget(&world->other->mnt);
+        detach_mounts(world->where);
+        explore_check(d_mountpoint(shared), "what was mounted below stayed");
+        fresh = vfs_create_mount(third_sb);
+    };
+    program.tasks = {{"last user", [] { mntput(&world->other->mnt); }},
+                     {"mount", [] {
+                          path at = {&bind->mnt, shared};
+
+                          explore_check(!do_add_mount(fresh, &at), "mounted");
+                      }}};
+    program.options.preemptions = 2;
+    program.finally = [] {
+        path at = {&bind->mnt, shared};
+
+        rcu_barrier();
+        explore_check(d_mountpoint(shared) && __lookup_mnt(at.mnt, at.dentry) == fresh,
+                      "it is there, and the dentry is marked");
+        explore_check(mount_count() == 3, "the detached ones are gone");
+        set_namespace_root(nullptr);
+        dput(shared);
+        dput(world->where);
+        for (super_block *sb : {third_sb, world->other_sb, world->sb})
+            explore_check(!memfs_unmount(sb), "nothing is busy");
+        explore_check(vfs_exit().none(), "nothing is left");
+    };
+    EXPECT_THAT(explore(program), Holds());
+}
+
 } // namespace
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -171,7 +171,7 @@ void exit_mount_tree();
 ///   -ENOENT   nothing may be mounted there any more: removed, dropped, below a dropped one, or
 ///             in a mount that is not in the namespace. Also when the root of `mnt` is unlinked
 ///   -EBUSY    the same file system is mounted there already, and on top
-///   -EINVAL   `mnt` is or was attached somewhere
+///   -EINVAL   `mnt` is or was attached somewhere, or its root is a symbolic link
 ///   -ENOTDIR  a directory on a file, or a file on a directory
 ///   -ENOSPC   there are sysctl_mount_max mounts already
 ///   -ENOMEM
