@@ -10,6 +10,7 @@
 // append-only, immutable or swap files.
 #include <cstring>
 #include <functional>
+#include <utility>
 
 #include "dcsim/kernel/bug.h"
 #include "dcsim/vfs/attributes.h"
@@ -303,56 +304,61 @@ namespace
 /// The i_rwsems of what is renamed, inside those of the two parents. Which of them, and in which
 /// order, follows from what the two objects are (vfs_rename() in fs/namei.c).
 struct rename_locks {
-    inode *first;
-    inode *second;
+    struct {
+        inode *of;
+        inode_i_mutex_lock_class place;
+    } locks[2];
+    unsigned count;
 
-    void add(inode *inode)
+    void add(inode *inode, inode_i_mutex_lock_class place)
     {
-        (first ? second : first) = inode;
+        locks[count++] = {inode, place};
     }
 };
+
+// Linux v6.12 fs/inode.c lock_two_nondirectories(), the choice. `target` may be nullptr.
+void add_two_nondirectories(rename_locks *chosen, inode *source, inode *target)
+{
+    if (std::less<inode *>()(source, target))
+        std::swap(source, target);
+    if (target)
+        chosen->add(target, I_MUTEX_NORMAL);
+    chosen->add(source, I_MUTEX_NONDIR2);
+}
 
 rename_locks choose_rename_locks(inode *source, inode *target, bool cross_directory, unsigned flags)
 {
     bool is_dir = inode_is_directory(source);
     bool new_is_dir = target && inode_is_directory(target);
     bool lock_target_dir = cross_directory || !(flags & RENAME_EXCHANGE_FLAG);
-    rename_locks locks = {nullptr, nullptr};
+    rename_locks chosen = {};
 
     if (is_dir) {
         // A directory's ".." changes only when it gets another parent.
         if (cross_directory)
-            locks.add(source);
+            chosen.add(source, I_MUTEX_CHILD);
         if (target && (!new_is_dir || lock_target_dir))
-            locks.add(target);
+            chosen.add(target, I_MUTEX_NORMAL);
     } else if (new_is_dir) {
         if (lock_target_dir)
-            locks.add(target);
-        locks.add(source);
+            chosen.add(target, I_MUTEX_CHILD);
+        chosen.add(source, I_MUTEX_NORMAL);
     } else {
-        if (target && std::less<inode *>()(target, source))
-            locks.add(target);
-        locks.add(source);
-        if (target && locks.first != target)
-            locks.add(target);
+        add_two_nondirectories(&chosen, source, target);
     }
-    return locks;
+    return chosen;
 }
 
-void lock_for_rename(const rename_locks &locks) __context_unsafe("a set chosen at run time")
+void lock_for_rename(const rename_locks &chosen) __context_unsafe("a set chosen at run time")
 {
-    if (locks.first)
-        inode_lock_nested(locks.first, I_MUTEX_CHILD);
-    if (locks.second)
-        inode_lock_nested(locks.second, I_MUTEX_NONDIR2);
+    for (unsigned i = 0; i < chosen.count; i++)
+        inode_lock_nested(chosen.locks[i].of, chosen.locks[i].place);
 }
 
-void unlock_for_rename(const rename_locks &locks) __context_unsafe("a set chosen at run time")
+void unlock_for_rename(const rename_locks &chosen) __context_unsafe("a set chosen at run time")
 {
-    if (locks.second)
-        inode_unlock(locks.second);
-    if (locks.first)
-        inode_unlock(locks.first);
+    for (unsigned i = chosen.count; i > 0; i--)
+        inode_unlock(chosen.locks[i - 1].of);
 }
 
 /// The checks of vfs_rename(), in its order.

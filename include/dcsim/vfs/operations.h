@@ -80,7 +80,8 @@ struct inode_operations {
     int (*mknod)(inode *dir, dentry *dentry, umode_t mode, unsigned device);
     int (*rename)(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
                   unsigned flags);
-    /// The attributes change; the inode's i_rwsem is held for writing. nullptr: setattr_copy().
+    /// The attributes are to change, if the calling task may do that; the inode's i_rwsem is held
+    /// for writing. nullptr: simple_setattr().
     int (*setattr)(dentry *dentry, iattr *attributes);
     /// nullptr: generic_fillattr().
     int (*getattr)(const path *path, kstat *stat);
