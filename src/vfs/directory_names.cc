@@ -139,10 +139,6 @@ void end_removing(dentry *child)
 
 // --- Two names ---
 
-namespace
-{
-
-/// What ->lookup() may assume about the target. Nothing for an exchange: that needs one.
 unsigned rename_target_flags(unsigned flags)
 {
     unsigned target_flags = LOOKUP_RENAME_TARGET | LOOKUP_CREATE;
@@ -154,7 +150,6 @@ unsigned rename_target_flags(unsigned flags)
     return target_flags;
 }
 
-/// A directory must not become its own descendant, nor replace an ancestor of its own.
 int check_trap(const dentry *trap, const dentry *source, const dentry *target, unsigned flags)
 {
     if (source == trap)
@@ -163,6 +158,9 @@ int check_trap(const dentry *trap, const dentry *source, const dentry *target, u
         return flags & RENAME_EXCHANGE_FLAG ? -EINVAL : -ENOTEMPTY;
     return 0;
 }
+
+namespace
+{
 
 // Linux v6.19 fs/namei.c __start_renaming(). Both names hashed, permissions checked.
 int __start_renaming(renamedata *rd, unsigned lookup_flags, const qstr *old_last,

@@ -275,10 +275,10 @@ int unlink_in(const path *parent, const qstr *last, unsigned lookup_flags)
     return error;
 }
 
-} // namespace
-
-// Linux v6.12 fs/namei.c do_rmdir(), with v6.15's lookup_one_qstr_excl().
-int do_rmdir(int dfd, const char *name)
+/// Walks to the parent of `name` and removes it there by `remove(parent, last, lookup_flags)`. The
+/// error for what is no name is `not_a_name(type)`.
+template <typename Remove, typename NotAName>
+int remove_at(int dfd, const char *name, Remove remove, NotAName not_a_name)
 {
     unsigned lookup_flags = 0;
     last_component type;
@@ -293,7 +293,7 @@ retry:
     error = filename_parentat(dfd, &filename, lookup_flags, &parent, &last, &type);
     if (error)
         return error;
-    error = type == LAST_NORM ? rmdir_in(&parent, &last, lookup_flags) : cannot_rmdir(type);
+    error = type == LAST_NORM ? remove(&parent, &last, lookup_flags) : not_a_name(type);
     path_put(&parent);
     if (retry_estale(error, lookup_flags)) {
         lookup_flags |= LOOKUP_REVAL;
@@ -302,29 +302,18 @@ retry:
     return error;
 }
 
+} // namespace
+
+// Linux v6.12 fs/namei.c do_rmdir(), with v6.15's lookup_one_qstr_excl().
+int do_rmdir(int dfd, const char *name)
+{
+    return remove_at(dfd, name, rmdir_in, cannot_rmdir);
+}
+
 // Linux v6.12 fs/namei.c do_unlinkat(), with v6.15's lookup_one_qstr_excl().
 int do_unlinkat(int dfd, const char *name)
 {
-    unsigned lookup_flags = 0;
-    last_component type;
-    filename filename;
-    path parent;
-    qstr last;
-    int error = getname_flags(name, 0, &filename);
-
-    if (error)
-        return error;
-retry:
-    error = filename_parentat(dfd, &filename, lookup_flags, &parent, &last, &type);
-    if (error)
-        return error;
-    error = type == LAST_NORM ? unlink_in(&parent, &last, lookup_flags) : -EISDIR;
-    path_put(&parent);
-    if (retry_estale(error, lookup_flags)) {
-        lookup_flags |= LOOKUP_REVAL;
-        goto retry;
-    }
-    return error;
+    return remove_at(dfd, name, unlink_in, [](last_component) { return -EISDIR; });
 }
 
 // --- Moving ---
@@ -354,12 +343,7 @@ int may_rename_pair(const rename_request &request, const dentry *source, const d
         if (!exchange && has_trailing_slash(&request.new_last))
             return -ENOTDIR;
     }
-    // A directory must not become its own descendant, nor replace an ancestor of its own.
-    if (source == trap)
-        return -EINVAL;
-    if (target == trap)
-        return exchange ? -EINVAL : -ENOTEMPTY;
-    return 0;
+    return check_trap(trap, source, target, request.flags);
 }
 
 /// do_renameat2() between the walks and the end.
@@ -367,17 +351,11 @@ int rename_in(const rename_request &request)
 {
     dentry *old_parent = request.old_parent.dentry;
     dentry *new_parent = request.new_parent.dentry;
-    unsigned target_flags = LOOKUP_RENAME_TARGET | LOOKUP_CREATE;
     dentry *trap, *source, *target;
     int error = mnt_want_write(request.old_parent.mnt);
 
     if (error)
         return error;
-    if (request.flags & RENAME_EXCHANGE_FLAG)
-        target_flags = 0;
-    if (request.flags & RENAME_NOREPLACE_FLAG)
-        target_flags |= LOOKUP_EXCL;
-
     trap = lock_rename(new_parent, old_parent);
     if (IS_ERR(trap))
         return PTR_ERR(trap);
@@ -385,8 +363,8 @@ int rename_in(const rename_request &request)
     error = PTR_ERR(source);
     if (IS_ERR(source))
         goto unlock;
-    target =
-        lookup_one_qstr_excl(&request.new_last, new_parent, request.lookup_flags | target_flags);
+    target = lookup_one_qstr_excl(&request.new_last, new_parent,
+                                  request.lookup_flags | rename_target_flags(request.flags));
     error = PTR_ERR(target);
     if (IS_ERR(target))
         goto put_source;

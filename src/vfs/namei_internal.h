@@ -206,6 +206,14 @@ int may_linkat(const path *link);
 /// reduced to `mask_perms`, with the file type of `type`.
 umode_t vfs_prepare_mode(const inode *dir, umode_t mode, umode_t mask_perms, umode_t type);
 
+// --- directory_names.cc ---
+
+/// The lookup flags of a rename's target, for rename_flags: for an exchange it has to be there.
+unsigned rename_target_flags(unsigned flags);
+/// A directory must not become its own descendant, nor replace an ancestor of its own. `trap` is
+/// what lock_rename() said. 0, -EINVAL or -ENOTEMPTY.
+int check_trap(const dentry *trap, const dentry *source, const dentry *target, unsigned flags);
+
 // --- directory_paths.cc ---
 
 /// The last component of a path that is to be made, with its parent locked (done_path_create()).

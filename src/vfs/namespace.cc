@@ -2,10 +2,10 @@
 //
 // Attaching and detaching mounts.
 //
-// Locking: namespace_sem, held for writing, makes attaching and detaching one at a time, so only its
-// holder marks a dentry DCACHE_MOUNTED. The mark goes under mount_lock, which is all that the last
-// mntput() of a detached mount has when it lets go of what stayed mounted in it. mount_lock, written
-// for the change itself, tells lockless walks to start over. namespace_unlock() waits a
+// Locking: namespace_sem, held for writing, makes attaching and detaching one at a time, so only
+// its holder marks a dentry DCACHE_MOUNTED. The mark goes under mount_lock, which is all that the
+// last mntput() of a detached mount has when it lets go of what stayed mounted in it. mount_lock,
+// written for the change itself, tells lockless walks to start over. namespace_unlock() waits a
 // grace period before it gives back what the namespace held: until then mntput() may take its fast
 // path, and an RCU walk may stand on what was detached.
 //

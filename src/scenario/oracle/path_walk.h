@@ -8,11 +8,11 @@
 namespace dcsim::scenario::oracle
 {
 
-/// What a system call says of a path, or of the body of a new link, before it does anything with it:
-/// 0, -ENOENT when it is empty, -ENAMETOOLONG.
+/// What a system call says of a path, or of the body of a new link, before it does anything with
+/// it: 0, -ENOENT when it is empty, -ENAMETOOLONG.
 int text_error(const std::string &text);
-/// Why the directory cannot have the name, whether or not somebody wants to make it: 0, -ENOENT when
-/// the directory is removed, -ENAMETOOLONG.
+/// Why the directory cannot have the name, whether or not somebody wants to make it: 0, -ENOENT
+/// when the directory is removed, -ENAMETOOLONG.
 int name_error(const file_tree &tree, int directory, const std::string &name);
 /// Why a name that is not in the directory is not found: the same, or -ENOENT.
 int absent_error(const file_tree &tree, int directory, const std::string &name);
