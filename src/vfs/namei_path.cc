@@ -115,14 +115,13 @@ static int start_at_descriptor_rcu(nameidata *nd, const char *name) __must_hold_
     if (!file)
         return -EBADF;
     error = may_start_at(nd, file, name);
-    if (error)
-        return error;
     nd->path = file->f_path;
     nd->inode = d_inode_rcu(nd->path.dentry);
     nd->seq = read_seqcount_begin(&nd->path.dentry->d_seq);
-    // Still open: then the dentry was in use when these were read, and so they belong together.
+    // Still open: then the dentry was in use when all this was read, and so it belongs together. If
+    // not, even a refusal may come from what the dentry has turned into.
     smp_rmb();
-    return likely(READ_ONCE(file->f_count) > 0) ? 0 : -ECHILD;
+    return likely(READ_ONCE(file->f_count) > 0) ? error : -ECHILD;
 }
 
 /// The same in ref mode.

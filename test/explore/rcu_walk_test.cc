@@ -247,6 +247,35 @@ TEST(RcuWalkRule, GivesBackTheBodiesOfLinksHoweverItEnds)
                 BreaksSaying(violation_kind::expectation, "not given back"));
 }
 
+// --- Walks from a descriptor ------------------------------------------------------------------
+
+/// Descriptor 0 leads to a directory that has no name any more: closing it frees the dentry.
+void open_and_remove(walked &state)
+{
+    mount_and_fill(state, nullptr);
+    require(!sys_unlinkat(&init_task, AT_FDCWD_VALUE, "/d/f", 0), "unlink");
+    require(!sys_openat(&init_task, AT_FDCWD_VALUE, "/d", OPEN_RDONLY, 0), "the lowest one");
+    require(!sys_unlinkat(&init_task, AT_FDCWD_VALUE, "/d", AT_REMOVEDIR_FLAG), "rmdir");
+}
+
+TEST(WalkFromADescriptor, ThatIsClosedMeanwhileSaysSo)
+{
+    toy<walked> program;
+
+    program.setup(open_and_remove);
+    program.task("W", [](walked &state) {
+        kstat stat;
+
+        state.error = sys_newfstatat(&init_task, 0, "f", &stat, 0);
+    });
+    program.task("C", [](walked &) { require(!sys_close(&init_task, 0), "it is open"); });
+    program.finally([](walked &state) {
+        require(state.error == -ENOENT || state.error == -EBADF, "open and empty, or closed");
+        unmount(state);
+    });
+    EXPECT_THAT(program.search(2), Holds());
+}
+
 } // namespace
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -154,9 +154,10 @@ void fd_install(unsigned fd, file *file);
 /// O_PATH files. Neither takes a lock.
 file *fget(unsigned fd);
 file *fget_raw(unsigned fd);
-/// fget_raw() without the reference, for whoever is in RCU and looks at nothing but f_path, f_inode
-/// and f_mode: they stay readable until the end of the read-side section even when the descriptor
-/// is closed meanwhile.
+/// fget_raw() without the reference, for whoever is in RCU and looks at nothing but f_path,
+/// f_inode, f_mode, f_cred (not what it points to) and f_count: they stay readable until the end of
+/// the read-side section even when the descriptor is closed meanwhile. Once f_count is 0, what was
+/// read of the dentry may be what became of it.
 file *fget_raw_rcu(unsigned fd) __must_hold_shared(rcu);
 /// Takes the descriptor away and drops its reference. 0 or -EBADF. Sleeps.
 int close_fd(unsigned fd);
