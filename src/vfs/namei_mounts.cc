@@ -5,9 +5,6 @@
 //
 // In RCU mode mount_lock's count is checked after every step across: had the mount been moved or
 // taken away, no walk with references could have come this way.
-//
-// Reduced: no automounts in the kernel's sense of a daemon; ->d_automount() is called and what it
-// returns is mounted.
 #include "namei_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -96,14 +93,12 @@ static bool choose_mountpoint(mount *m, const path *root, path *path)
     return found;
 }
 
-// Linux v6.12 fs/namei.c follow_automount() and fs/namespace.c finish_automount().
+// Linux v6.12 fs/namei.c follow_automount().
 //
 // 0: try again at the same place, which is covered now. -EISDIR: stop here, without an error.
 static int follow_automount(path *path, int *count, unsigned lookup_flags)
 {
     dentry *dentry = path->dentry;
-    vfsmount *mnt;
-    int error;
 
     // A mere look at the directory does not set anything in motion.
     if (!(lookup_flags &
@@ -115,17 +110,7 @@ static int follow_automount(path *path, int *count, unsigned lookup_flags)
     if (count && (*count)++ >= MAXSYMLINKS)
         return -ELOOP;
 
-    mnt = dentry->d_op->d_automount(path);
-    if (!mnt)
-        return 0;
-    if (IS_ERR(mnt))
-        return PTR_ERR(mnt);
-    error = do_add_mount(real_mount(mnt), path);
-    if (likely(!error))
-        return 0;
-    mntput(mnt);
-    // Somebody was faster, and mounted the same.
-    return error == -EBUSY ? 0 : error;
+    return finish_automount(dentry->d_op->d_automount(path), path);
 }
 
 // Linux v6.12 fs/namei.c __traverse_mounts().

@@ -433,6 +433,18 @@ int move_mount_to(const path *old, const path *where, mountpoint *mp) __must_hol
     return 0;
 }
 
+// Linux v6.12 fs/namespace.c path_overmounted().
+bool path_overmounted(const path *where) __must_hold(&namespace_sem)
+{
+    bool covered;
+
+    // The table does not change while namespace_sem is held for writing.
+    rcu_read_lock();
+    covered = __lookup_mnt(where->mnt, where->dentry) != nullptr;
+    rcu_read_unlock();
+    return covered;
+}
+
 /// Runs `add` with the place locked that is now on top at `where`.
 template <typename Add>
 int add_at(const path *where, Add add) __context_unsafe("lock_mount() locks or not")
@@ -460,6 +472,56 @@ int do_add_mount(mount *mnt, const path *where)
 {
     return add_at(where, [mnt](const path *place, mountpoint *mp)
                              __must_hold(&namespace_sem) { return add_new_mount(mnt, place, mp); });
+}
+
+// Linux v6.12 fs/namespace.c finish_automount(). Reduced: nothing expires.
+//
+// Not by lock_mount(): something on top means that somebody was faster, not that this goes on top.
+int finish_automount(vfsmount *m, const path *where)
+    __context_unsafe("unlock_mount() ends what inode_lock() and namespace_lock() began")
+{
+    inode *inode = d_inode(where->dentry);
+    int error = -ELOOP;
+    mountpoint *mp;
+
+    if (!m)
+        return 0;
+    if (IS_ERR(m))
+        return PTR_ERR(m);
+    if (m->mnt_sb == where->mnt->mnt_sb && m->mnt_root == where->dentry)
+        goto discard;
+    error = -ENOENT;
+    if (unlikely(!inode))
+        goto discard;
+
+    inode_lock(inode);
+    namespace_lock();
+    if (unlikely(cant_mount(where->dentry)))
+        goto discard_locked;
+    error = 0;
+    if (path_overmounted(where))
+        goto discard_locked;
+    mp = get_mountpoint(where->dentry);
+    if (IS_ERR(mp)) {
+        error = PTR_ERR(mp);
+        goto discard_locked;
+    }
+    error = -EINVAL;
+    if (check_mnt(real_mount(where->mnt))) {
+        m->mnt_flags |= READ_ONCE(where->mnt->mnt_flags) & (MNT_READONLY | MNT_NOSYMFOLLOW);
+        error = add_new_mount(real_mount(m), where, mp);
+    }
+    unlock_mount(mp);
+    if (unlikely(error))
+        goto discard;
+    return 0;
+
+discard_locked:
+    namespace_unlock();
+    inode_unlock(inode);
+discard:
+    mntput(m);
+    return error;
 }
 
 // Linux v6.12 fs/namespace.c do_loopback().

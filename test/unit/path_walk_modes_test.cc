@@ -604,6 +604,74 @@ TEST_F(WalkManaged, AnAutomountIsMadeForWhoGoesThrough)
     EXPECT_EQ(generic_shutdown_super(mounted), 0);
 }
 
+TEST_F(WalkManaged, AnAutomountThatComesSecondIsThrownAway)
+{
+    static super_block *first, *second;
+    static constexpr dentry_operations operations = {.d_automount = [](path *where) {
+        // Another walk, while this one was busy with its own.
+        EXPECT_EQ(do_add_mount(vfs_create_mount(first), where), 0);
+        return &vfs_create_mount(second)->mnt;
+    }};
+
+    first = make_super_block();
+    second = make_super_block();
+    set_default_d_op(sb, &operations);
+    inode *inode = directory_inode();
+    inode->i_flags |= S_AUTOMOUNT;
+    dentry_ref a = make_child(root, "a", inode);
+
+    EXPECT_EQ(walk_by_ladder("/a", LOOKUP_DIRECTORY), std::pair(0, first->s_root));
+    rcu_barrier();
+    EXPECT_EQ(mount_count(), 2);
+
+    ASSERT_EQ(sys_umount2(&init_task, "/a", 0), 0);
+    EXPECT_EQ(generic_shutdown_super(second), 0);
+    EXPECT_EQ(generic_shutdown_super(first), 0);
+}
+
+TEST_F(WalkManaged, AnAutomountOfTheDirectoryOnItselfIsALoop)
+{
+    static int made;
+    static constexpr dentry_operations operations = {.d_automount = [](path *where) {
+        made++;
+        return &clone_mnt(real_mount(where->mnt), where->dentry)->mnt;
+    }};
+
+    made = 0;
+    set_default_d_op(sb, &operations);
+    inode *inode = directory_inode();
+    inode->i_flags |= S_AUTOMOUNT;
+    dentry_ref a = make_child(root, "a", inode);
+
+    EXPECT_EQ(walk_by_ladder("/a", LOOKUP_DIRECTORY).first, -ELOOP);
+    EXPECT_EQ(made, 1);
+    rcu_barrier();
+    EXPECT_EQ(mount_count(), 1);
+}
+
+TEST_F(WalkManaged, AnAutomountMayDoNoMoreThanTheMountItIsIn)
+{
+    static super_block *mounted;
+    static constexpr dentry_operations operations = {
+        .d_automount = [](path *) { return &vfs_create_mount(mounted)->mnt; }};
+    path end;
+
+    mounted = make_super_block();
+    set_default_d_op(sb, &operations);
+    inode *inode = directory_inode();
+    inode->i_flags |= S_AUTOMOUNT;
+    dentry_ref a = make_child(root, "a", inode);
+    mnt->mnt_flags |= MNT_READONLY;
+
+    ASSERT_EQ(kern_path("/a", LOOKUP_DIRECTORY, &end), 0);
+    EXPECT_EQ(end.dentry, mounted->s_root);
+    EXPECT_EQ(READ_ONCE(end.mnt->mnt_flags), unsigned{MNT_READONLY});
+    path_put(&end);
+
+    ASSERT_EQ(sys_umount2(&init_task, "/a", 0), 0);
+    EXPECT_EQ(generic_shutdown_super(mounted), 0);
+}
+
 } // namespace
 
 } // namespace dcsim::inline DCSIM_BACKEND

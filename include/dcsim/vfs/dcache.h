@@ -152,7 +152,13 @@ struct dentry_operations {
     void (*d_iput)(dentry *dentry, inode *inode);
     /// Writes a made-up name at the end of the buffer and returns its start.
     char *(*d_dname)(dentry *dentry, char *buffer, int length);
+    /// The mount that belongs on `path`, attached nowhere, with one reference; nullptr when one is
+    /// there meanwhile; ERR_PTR, of which -EISDIR means that the walk stays where it is. The walk
+    /// holds `path`. May sleep.
     vfsmount *(*d_automount)(path *path);
+    /// May a walk pass here? 0; -EISDIR: yes, but it looks for no mount; another negative errno.
+    /// In an RCU walk it must not sleep; what is neither of the two has it called again with a
+    /// reference held.
     int (*d_manage)(const path *path, bool rcu_walk);
     dentry *(*d_real)(dentry *dentry, int type);
     /// Extra locking of a file system around the move of an alias by __d_unalias().

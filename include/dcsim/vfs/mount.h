@@ -177,6 +177,12 @@ void exit_mount_tree();
 ///   -ENOMEM
 /// The caller has references on `where`. Sleeps.
 int do_add_mount(mount *mnt, const path *where);
+/// Attaches what ->d_automount() returned at `where`, with the MNT_READONLY and MNT_NOSYMFOLLOW of
+/// the mount it is in. Consumes the reference on `m`. 0: it is there, or somebody else's is, or `m`
+/// is nullptr; the error that `m` is; -ELOOP when it would mount a directory on itself; -EINVAL in
+/// a mount that is not in the namespace; -ENOENT, -ENOTDIR, -ENOSPC and -ENOMEM as do_add_mount().
+/// The caller has references on `where`. Sleeps. Linux v6.12.
+int finish_automount(vfsmount *m, const path *where);
 /// Mounts the tree at `old` at `where` as well (MS_BIND, without what is mounted in it). 0, the
 /// errors of do_add_mount(), -EINVAL when `old` is in no mount of the namespace. Sleeps.
 int do_loopback(const path *old, const path *where);
