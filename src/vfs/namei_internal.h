@@ -104,6 +104,8 @@ inline bool retry_estale(int error, unsigned flags)
 
 /// Checks the length of a path name. 0, -ENOENT for "" without LOOKUP_EMPTY, -ENAMETOOLONG.
 int getname_flags(const char *name, unsigned flags, filename *result);
+/// For names that do not come from a system call: "" is the start. 0 or -ENAMETOOLONG.
+int getname_kernel(const char *name, filename *result);
 void set_nameidata(nameidata *nd, int dfd, const filename *name, const path *root);
 void restore_nameidata();
 /// Begins a walk: samples the locks' counts and finds the start. The path to walk or ERR_PTR. Must

@@ -26,6 +26,12 @@ int getname_flags(const char *name, unsigned flags, filename *result)
     return 0;
 }
 
+// Linux v6.12 fs/namei.c getname_kernel(). Reduced likewise.
+int getname_kernel(const char *name, filename *result)
+{
+    return getname_flags(name, LOOKUP_EMPTY, result);
+}
+
 // Linux v6.12 fs/namei.c set_nameidata().
 void set_nameidata(nameidata *nd, int dfd, const filename *name, const path *root)
 {
@@ -409,7 +415,10 @@ int user_path_at(int dfd, const char *name, unsigned flags, path *result)
 // Linux v6.12 fs/namei.c kern_path().
 int kern_path(const char *name, unsigned flags, path *result)
 {
-    return user_path_at(AT_FDCWD_VALUE, name, flags, result);
+    filename filename;
+    int error = getname_kernel(name, &filename);
+
+    return error ? error : filename_lookup(AT_FDCWD_VALUE, &filename, flags, result, nullptr);
 }
 
 // Linux v6.12 fs/namei.c vfs_path_lookup().
@@ -417,7 +426,7 @@ int vfs_path_lookup(dentry *dentry, vfsmount *mnt, const char *name, unsigned fl
 {
     const path root = {mnt, dentry};
     filename filename;
-    int error = getname_flags(name, flags, &filename);
+    int error = getname_kernel(name, &filename);
 
     return error ? error : filename_lookup(AT_FDCWD_VALUE, &filename, flags, result, &root);
 }

@@ -269,7 +269,7 @@ file *filp_open(const char *name, unsigned flags, umode_t mode)
     open_how how = build_open_how(flags, mode);
     open_flags op;
     filename pathname;
-    int error = getname_flags(name, 0, &pathname);
+    int error = getname_kernel(name, &pathname);
 
     if (!error)
         error = build_open_flags(how.flags, how.mode, how.resolve, &op);

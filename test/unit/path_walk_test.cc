@@ -69,6 +69,31 @@ TEST_P(PathWalk, ARelativePathStartsAtTheWorkingDirectory)
     EXPECT_EQ(ends("/"), "/");
 }
 
+using KernelPath = path_fixture;
+
+TEST_F(KernelPath, TheEmptyOneIsWhereTheWalkStarts)
+{
+    make_directories({"/a", "/b"});
+    ASSERT_EQ(sys_chdir(&init_task, "/a"), 0);
+    const place a = walk("/a"), b = walk("/b");
+    path end;
+    file *file;
+
+    ASSERT_EQ(kern_path("", 0, &end), 0);
+    EXPECT_EQ(end.dentry, a.at());
+    path_put(&end);
+    ASSERT_EQ(vfs_path_lookup(b.at(), root_mnt, "", 0, &end), 0);
+    EXPECT_EQ(end.dentry, b.at());
+    path_put(&end);
+    file = filp_open("", OPEN_RDONLY, 0);
+    ASSERT_FALSE(IS_ERR(file));
+    EXPECT_EQ(file->f_path.dentry, a.at());
+    fput(file);
+
+    // A system call wants a flag for it.
+    EXPECT_EQ(error_of(""), -ENOENT);
+}
+
 TEST_P(PathWalk, ADescriptorIsAStart)
 {
     make_directories({"/a", "/a/b"});

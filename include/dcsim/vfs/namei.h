@@ -89,12 +89,16 @@ dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags);
 // --- Paths ---
 
 /// Walks `name` for the calling task, from its root or its working directory. 0 and references on
-/// both halves of `result`, or a negative errno. Sleeps. Linux v6.12.
+/// both halves of `result`, or a negative errno. "" is the working directory, with LOOKUP_EMPTY or
+/// without. A task without root or working directory gets -ENOENT and a warning. Sleeps. Linux
+/// v6.12.
 int kern_path(const char *name, unsigned flags, path *result);
-/// Walks `name` from (mnt, dentry), which is its root as well: nothing leads out of it. Linux v6.12.
+/// Walks `name` from (mnt, dentry), which is its root as well: nothing leads out of it. "" is that
+/// place itself. The caller pins it. Results as kern_path(). Linux v6.12.
 int vfs_path_lookup(dentry *dentry, vfsmount *mnt, const char *name, unsigned flags, path *result);
 /// For ->get_link() of a link that leads to a place, not to a name: continues the walk of the
-/// calling task there. Consumes the references of `path`. 0, -ELOOP, -EXDEV. Linux v6.12.
+/// calling task there. Only where ->get_link() was given a dentry: not in RCU mode. Consumes the
+/// references of `path`. 0, -ELOOP, -EXDEV. Linux v6.12.
 int nd_jump_link(const path *path);
 /// Walks `path` from `start`, component by component, in ref mode only: without tasks, mounts,
 /// permissions, or following symbolic links. A leading '/' means the root of `start`'s file system.
@@ -197,10 +201,11 @@ struct open_flags {
     unsigned intent;       ///< LOOKUP_OPEN and relatives for the last component
     unsigned lookup_flags; ///< for the walk
 };
-/// The flags of openat2(2), checked: 0 or -EINVAL. `resolve`: RESOLVE_* of that call.
+/// The flags of openat2(2), checked: 0; -EINVAL; -EAGAIN for RESOLVE_CACHED with a flag that makes
+/// or changes something. `resolve`: RESOLVE_* of that call.
 int build_open_flags(unsigned flags, umode_t mode, unsigned resolve, open_flags *result);
-/// Opens a file for the calling task, without a descriptor. `flags` and `mode` as for open(2). One
-/// reference, or ERR_PTR. Sleeps. Linux v6.12.
+/// Opens a file for the calling task, without a descriptor. `flags` and `mode` as for open(2); ""
+/// is the working directory. One reference, or ERR_PTR. Sleeps. Linux v6.12.
 file *filp_open(const char *name, unsigned flags, umode_t mode);
 
 /// The sysctls fs.protected_regular and fs.protected_fifos: an O_CREAT open of somebody else's file
