@@ -46,7 +46,8 @@ enum file_mode : fmode_t {
 };
 
 /// Flags of an open, with the values of x86-64's <fcntl.h> and names that its macros leave alone.
-/// Those in the second group are accepted and mean nothing here, but for OPEN_NOATIME's check.
+/// Those in the second group are accepted and mean nothing here, but for OPEN_NOATIME's check and
+/// for OPEN_NONBLOCK on FIFOs.
 enum open_flag : unsigned {
     OPEN_RDONLY = 0,
     OPEN_WRONLY = 1,
