@@ -167,8 +167,10 @@ bool nd_alloc_stack(nameidata *nd);
 /// Begins to follow `link` (its references are consumed in ref mode). As walk_component().
 const char *pick_link(nameidata *nd, path *link, inode *inode, unsigned flags);
 void put_link(nameidata *nd);
-/// 0 or a negative errno; nd->root is set.
+/// 0 or a negative errno; nd->root is the task's, if it has one.
 int set_root(nameidata *nd);
+/// To nd->root. 0; -EXDEV where the walk may not go there; -ENOENT for a task without a root;
+/// -ECHILD in RCU mode.
 int nd_jump_root(nameidata *nd);
 
 // --- namei_mounts.cc ---

@@ -84,8 +84,8 @@ static const char *start_at_preset_root(nameidata *nd, const char *name)
     return name;
 }
 
-/// path_init() for a relative path without a descriptor.
-static void start_at_pwd(nameidata *nd)
+/// path_init() for a relative path without a descriptor. 0, or -ENOENT without a directory.
+static int start_at_pwd(nameidata *nd)
 {
     fs_struct *fs = current_vfs_task()->fs;
 
@@ -94,8 +94,13 @@ static void start_at_pwd(nameidata *nd)
         get_fs_pwd_rcu_seq(fs, &nd->path, &nd->inode, &nd->seq);
     } else {
         get_fs_pwd(fs, &nd->path);
-        nd->inode = d_inode(nd->path.dentry);
     }
+    if (WARN(!nd->path.dentry, "the task has no working directory: init_mount_tree() or "
+                               "set_fs_pwd() gives it one"))
+        return -ENOENT;
+    if (!(nd->flags & LOOKUP_RCU))
+        nd->inode = d_inode(nd->path.dentry);
+    return 0;
 }
 
 /// May a walk begin at this open file? 0, -ENOENT, -ENOTDIR.
@@ -115,7 +120,6 @@ static int may_start_at(const nameidata *nd, const file *file, const char *name)
 static int start_at_descriptor_rcu(nameidata *nd, const char *name) __must_hold_shared(rcu)
 {
     const file *file = fget_raw_rcu(static_cast<unsigned>(nd->dfd));
-
     int error;
 
     if (!file)
@@ -191,14 +195,14 @@ const char *path_init(nameidata *nd, unsigned flags)
         error = nd_jump_root(nd);
         return unlikely(error) ? ERR_PTR(error) : name;
     }
-    if (nd->dfd == AT_FDCWD_VALUE) {
-        start_at_pwd(nd);
-    } else {
-        error =
-            flags & LOOKUP_RCU ? start_at_descriptor_rcu(nd, name) : start_at_descriptor(nd, name);
-        if (unlikely(error))
-            return ERR_PTR(error);
-    }
+    if (nd->dfd == AT_FDCWD_VALUE)
+        error = start_at_pwd(nd);
+    else if (flags & LOOKUP_RCU)
+        error = start_at_descriptor_rcu(nd, name);
+    else
+        error = start_at_descriptor(nd, name);
+    if (unlikely(error))
+        return ERR_PTR(error);
     if (flags & LOOKUP_IS_SCOPED)
         make_start_the_root(nd);
     return name;

@@ -48,6 +48,9 @@ int nd_jump_root(nameidata *nd)
         if (error)
             return error;
     }
+    if (WARN(!nd->root.dentry, "the task has no root: init_mount_tree() or set_fs_root() gives it "
+                               "one"))
+        return -ENOENT;
     if (nd->flags & LOOKUP_RCU) {
         const dentry *dentry = nd->root.dentry;
 

@@ -22,6 +22,7 @@ namespace
 {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 /// A file system with every callback a walk may call, at the top of the namespace.
@@ -548,6 +549,20 @@ TEST_F(WalkCached, NeedsEverythingInTheCache)
     EXPECT_EQ(walk_by_ladder("/a/f", LOOKUP_CACHED), std::pair(0, f.get()));
     EXPECT_EQ(walk_by_ladder("/a/x", LOOKUP_CACHED).first, -EAGAIN);
     EXPECT_EQ(asked, 0);
+}
+
+// --- Tasks without a place ---
+
+TEST_F(WalkLadder, ATaskWithoutAPlaceIsTold)
+{
+    exit_mount_tree();
+    EXPECT_EQ(walk_by_ladder("/").first, -ENOENT);
+    EXPECT_THAT(warnings.take(), ElementsAre(HasSubstr("no root")));
+    EXPECT_EQ(walk_by_ladder("a").first, -ENOENT);
+    EXPECT_EQ(walk_by_ladder("").first, -ENOENT);
+    EXPECT_THAT(warnings.take(),
+                ElementsAre(HasSubstr("no working directory"), HasSubstr("no working directory")));
+    ASSERT_EQ(init_mount_tree(sb), 0);
 }
 
 // --- ->d_manage() and ->d_automount() ---
