@@ -62,13 +62,21 @@ path grab_path(fs_struct *fs, const fs_path *place)
     return path;
 }
 
+/// One user, and nobody else who knows it yet.
+void init_fs_struct(fs_struct *fs)
+{
+    spin_lock_init(&fs->lock, "fs_struct.lock");
+    seqcount_init(&fs->seq);
+    spin_lock(&fs->lock);
+    fs->users = 1;
+    spin_unlock(&fs->lock);
+}
+
 } // namespace
 
 void fs_init()
 {
-    init_fs.users = 1;
-    spin_lock_init(&init_fs.lock, "fs_struct.lock");
-    seqcount_init(&init_fs.seq);
+    init_fs_struct(&init_fs);
     WRITE_ONCE(init_fs.umask, initial_umask);
     write_path(&init_fs.root, &nowhere);
     write_path(&init_fs.pwd, &nowhere);
@@ -83,9 +91,7 @@ fs_struct *copy_fs_struct(fs_struct *old)
         return nullptr;
     auto *fs = new (memory) fs_struct();
 
-    fs->users = 1;
-    spin_lock_init(&fs->lock, "fs_struct.lock");
-    seqcount_init(&fs->seq);
+    init_fs_struct(fs);
     WRITE_LOCKED(fs->umask, READ_ONCE(old->umask));
 
     spin_lock(&old->lock);

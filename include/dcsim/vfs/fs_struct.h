@@ -4,6 +4,7 @@
 // include/linux/fs_struct.h and fs/fs_struct.c.
 #pragma once
 
+#include "dcsim/annotations.h"
 #include "dcsim/kernel/once.h"
 #include "dcsim/kernel/seqlock.h"
 #include "dcsim/kernel/spinlock.h"
@@ -21,9 +22,9 @@ struct fs_path {
 };
 
 struct fs_struct {
-    int users;       ///< under `lock`: tasks that share it
-    spinlock_t lock; ///< serialises writers of `seq`; innermost but for a d_lock
-    seqcount_t seq;  ///< written under `lock`
+    int users __guarded_by(lock); ///< tasks that share it
+    spinlock_t lock;              ///< serialises writers of `seq`; innermost but for a d_lock
+    seqcount_t seq;               ///< written under `lock`
     once<umode_t> umask;
     fs_path root;
     fs_path pwd;
