@@ -156,10 +156,15 @@ int start_renaming_two_dentries(renamedata *rd, dentry *old_dentry, dentry *new_
 void end_renaming(renamedata *rd);
 
 // --- Changes. All return 0 or a negative errno and leave every reference with its owner. ---
+//
+// Each needs permission to write and search the directory (-EACCES), which must not have been
+// removed (-ENOENT), and the file system's operation (-EPERM; of vfs_create() -EACCES). What is
+// made must not be there (-EEXIST). What is removed, moved or replaced must be there (-ENOENT) and
+// be a directory or none as the operation wants it (-ENOTDIR, -EISDIR); nothing may be mounted on
+// it (-EBUSY), and in a sticky directory it or the directory must be the task's (-EPERM). Then the
+// file system has its say. All sleep.
 
-/// Creates a regular file at a negative dentry. `dir` locked for writing. Like all that follow it
-/// needs permission to write and search `dir` (-EACCES), and what is removed in a sticky directory
-/// must be the task's (-EPERM).
+/// Creates a regular file at a negative dentry. `dir` locked for writing.
 int vfs_create(inode *dir, dentry *dentry, umode_t mode);
 /// Creates a file of any type but directory and link. `dir` locked for writing.
 int vfs_mknod(inode *dir, dentry *dentry, umode_t mode, unsigned device);
@@ -167,7 +172,8 @@ int vfs_mknod(inode *dir, dentry *dentry, umode_t mode, unsigned device);
 int vfs_mkdir(inode *dir, dentry *dentry, umode_t mode);
 /// Creates a symbolic link with this body. `dir` locked for writing.
 int vfs_symlink(inode *dir, dentry *dentry, const char *body);
-/// Another name for a file. `dir` locked for writing. -EPERM for directories.
+/// Another name for a file. `dir` locked for writing. -EPERM for directories, -EXDEV on another
+/// file system, -ENOENT for a file whose last name is gone.
 int vfs_link(dentry *old_dentry, inode *dir, dentry *new_dentry);
 /// Removes a file's name; the dentry turns negative or is unhashed. `dir` locked for writing.
 int vfs_unlink(inode *dir, dentry *dentry);
@@ -187,7 +193,8 @@ dentry *lock_rename_child(dentry *child, dentry *p2);
 void unlock_rename(dentry *p1, dentry *p2);
 
 /// Moves old_dentry to the place of new_dentry, or exchanges them. Both parents locked by
-/// lock_rename().
+/// lock_rename(), whose result the caller has looked at. Nothing happens (0) when both are names of
+/// one file. A directory that gets another parent must be the task's to write (-EACCES).
 int vfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
                unsigned flags);
 
@@ -214,9 +221,9 @@ file *filp_open(const char *name, unsigned flags, umode_t mode);
 extern int sysctl_protected_regular;
 extern int sysctl_protected_fifos;
 
-// --- By parent and name: they lock, look the names up, check and act, with neither paths nor
-// permissions of the parent. `parent` is pinned by the caller. -ENAMETOOLONG for a name over 255
-// bytes. ---
+// --- By parent and name, without a path: they lock, look the names up, and change them by the
+// functions above, with the permissions and errors of those. `parent` is pinned by the caller.
+// -ENAMETOOLONG for a name over 255 bytes, -EACCES for one that is none. ---
 
 int create_at(dentry *parent, const char *name, size_t length, umode_t mode);
 int mkdir_at(dentry *parent, const char *name, size_t length, umode_t mode);
