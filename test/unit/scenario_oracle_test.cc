@@ -272,6 +272,20 @@ TEST(ScenarioOracle, MountsCoverAndUncover)
     EXPECT_EQ(run(verb::stat, "/m/covered"), 0);
 }
 
+// A path begins below what is mounted on the root; ".." is a step, and leads onto it.
+TEST(ScenarioOracle, DotDotInTheRootCrossesWhatIsMountedOnIt)
+{
+    alone run;
+
+    run(verb::create, "/below");
+    EXPECT_EQ(run(verb::mount, "/"), 0);
+    EXPECT_EQ(run(verb::stat, "/below"), 0);
+    EXPECT_EQ(run(verb::stat, "/./below"), 0);
+    EXPECT_EQ(run(verb::stat, "/../below"), -ENOENT);
+    EXPECT_EQ(run(verb::create, "/../above"), 0);
+    EXPECT_EQ(run(verb::stat, "/../above"), 0);
+}
+
 TEST(ScenarioOracle, AnOpenFileKeepsAMountBusy)
 {
     alone run;

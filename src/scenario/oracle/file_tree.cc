@@ -124,12 +124,13 @@ tree_place file_tree::up(tree_place from, tree_place root) const
     for (;;) {
         const tree_mount &through = mounts[static_cast<size_t>(from.mount)];
 
+        // What stays where it is crosses what is mounted there all the same.
         if (from == root)
-            return start;
+            return down(start);
         if (from.node != through.root)
             break;
         if (through.parent < 0)
-            return start;
+            return down(start);
         from = {through.parent, through.at};
     }
     return down({from.mount, nodes[static_cast<size_t>(from.node)].parent});
