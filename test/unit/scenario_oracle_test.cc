@@ -284,6 +284,10 @@ TEST(ScenarioOracle, DotDotInTheRootCrossesWhatIsMountedOnIt)
     EXPECT_EQ(run(verb::stat, "/../below"), -ENOENT);
     EXPECT_EQ(run(verb::create, "/../above"), 0);
     EXPECT_EQ(run(verb::stat, "/../above"), 0);
+    // umount() looks for what is mounted at the end of its path.
+    EXPECT_EQ(run(verb::umount_path, "/."), 0);
+    EXPECT_EQ(run(verb::stat, "/../below"), 0);
+    EXPECT_EQ(run(verb::umount_path, "/"), -EINVAL);
 }
 
 TEST(ScenarioOracle, AnOpenFileKeepsAMountBusy)

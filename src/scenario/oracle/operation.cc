@@ -155,10 +155,14 @@ bool operation::walk(file_tree &tree, path_walk &path, stage next)
     int error = has_begun() ? 0 : argument_error(*call_);
     if (!error)
         error = walk_one(tree, from, path);
-    if (error)
+    if (error) {
         finish(error);
-    else if (path.done)
+    } else if (path.done) {
+        // umount() means what is mounted on the place, even where a path does not cross by itself.
+        if (call_->what == verb::umount_path)
+            path.at = tree.down(path.at);
         stage_ = next;
+    }
     return true;
 }
 
