@@ -164,8 +164,11 @@ bool path_has_submounts(const path *parent)
 
 // Linux v7.2 fs/dcache.c d_set_mounted().
 //
-// d_invalidate() unhashes first and looks for mountpoints afterwards; this looks at all ancestors
-// first and marks afterwards, with renames locked out. Whichever comes second sees the other.
+// d_invalidate() unhashes first and looks for mountpoints afterwards; this looks at the hash first
+// and marks afterwards. For `dentry` itself one d_lock decides: whichever comes second sees the
+// other. For an ancestor it does not in v7.2: rename_lock is held, but its count does not move, so
+// the search for mountpoints neither waits nor starts over, and may pass before the mark is there
+// (docs/races/mount-below-invalidated.md).
 int d_set_mounted(dentry *dentry) __context_unsafe("ancestors are named by lockless fields")
 {
     struct dentry *p;

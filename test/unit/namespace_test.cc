@@ -753,7 +753,8 @@ TEST_F(DetachMounts, HappensToWhateverIsBelowAnInvalidatedDirectory)
 // --- Mounting while the place goes away: nothing may stay mounted where nobody can walk to. ---
 
 // d_invalidate() unhashes and then looks for mountpoints; do_add_mount() looks at the hash and then
-// marks. One of the two must see the other.
+// marks. One of the two must see the other. (With the directory above it that is not so in v7.2:
+// DoAddMount.MayLeaveAMountBelowAnInvalidatedDirectory.)
 TEST_F(MountAgainstRemoval, AnInvalidatedDirectoryKeepsNoMount)
 {
     constexpr int rounds = DCSIM_TSAN ? 300 : 1000;
@@ -769,7 +770,7 @@ TEST_F(MountAgainstRemoval, AnInvalidatedDirectoryKeepsNoMount)
             if (thread == 0)
                 error = attach(mnt, top, place.get());
             else
-                d_invalidate(parent.get());
+                d_invalidate(place.get());
         });
         // Attaching may have come first, but d_invalidate() has detached it then.
         ASSERT_TRUE(error == 0 || error == -ENOENT) << error;
