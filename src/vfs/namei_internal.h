@@ -118,7 +118,8 @@ int link_path_walk(const char *name, nameidata *nd);
 int path_lookupat(nameidata *nd, unsigned flags, path *path);
 /// 0 and references on `result`, or a negative errno. `root` nullptr: the task's.
 int filename_lookup(int dfd, const filename *name, unsigned flags, path *result, const path *root);
-/// The directory of the last component, referenced, and that component. `last` points into the name.
+/// The directory of the last component, referenced, and that component. `last` points into the
+/// name.
 int filename_parentat(int dfd, const filename *name, unsigned flags, path *parent, qstr *last,
                       last_component *type);
 /// getname_flags() and filename_lookup().
@@ -151,8 +152,8 @@ bool try_to_unlazy(nameidata *nd);
 /// The same, together with `dentry`, which nd->next_seq belongs to and which is referenced on
 /// success.
 bool try_to_unlazy_next(nameidata *nd, dentry *dentry);
-/// The end of a successful walk: ref mode, still below the root if scoped, still valid if reached by
-/// a jump. 0 or a negative errno.
+/// The end of a successful walk: ref mode, still below the root if scoped, still valid if reached
+/// by a jump. 0 or a negative errno.
 int complete_walk(nameidata *nd);
 /// Gives back everything the walk holds, and leaves RCU.
 void terminate_walk(nameidata *nd);

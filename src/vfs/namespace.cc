@@ -287,8 +287,8 @@ void attach_mnt(mount *mnt, mount *parent, mountpoint *mp) __must_hold(&namespac
     __attach_mnt(mnt, parent);
 }
 
-// Linux v6.12 fs/namespace.c attach_recursive_mnt(), count_mounts(). Reduced: a new mount is one, not
-// a tree; no propagation.
+// Linux v6.12 fs/namespace.c attach_recursive_mnt(), count_mounts(). Reduced: a new mount is one,
+// not a tree; no propagation.
 //
 // When `moving`, the count of the mountpoint that it leaves is the caller's afterwards.
 int attach_recursive_mnt(mount *source, mount *dest, mountpoint *dest_mp, bool moving)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Attaching, moving and detaching mounts, and mountpoints that are removed or invalidated meanwhile.
+// Attaching, moving and detaching mounts, and mountpoints that are removed or invalidated
+// meanwhile.
 #include <latch>
 
 #include <gmock/gmock.h>

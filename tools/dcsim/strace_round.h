@@ -5,8 +5,8 @@
 //
 // A trace shows calls in the order of their ends. Of calls that overlapped, a later one may have
 // had its effect first: when two processes unlink one name, the loser's ENOENT may well be shown
-// before the winner's success. Where the plain tree cannot give an answer, and an overlapping call of
-// another process makes it possible, that one is put before.
+// before the winner's success. Where the plain tree cannot give an answer, and an overlapping call
+// of another process makes it possible, that one is put before.
 #pragma once
 
 #include <memory>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Whose rights an operation uses. Source: include/linux/cred.h and uapi/linux/capability.h, reduced:
-// one user namespace, the numbers that file systems compare, and the capabilities that the path
-// walk and the directory operations ask for.
+// Whose rights an operation uses. Source: include/linux/cred.h and uapi/linux/capability.h,
+// reduced: one user namespace, the numbers that file systems compare, and the capabilities that the
+// path walk and the directory operations ask for.
 #pragma once
 
 #include "dcsim/kernel/types.h"

@@ -133,6 +133,7 @@ inline bool S_ISREG_mode(umode_t mode)
     return (mode & S_IFMT_MASK) == S_IFREG_TYPE;
 }
 
+/// A type never changes, so no lock is needed once the inode is filled in.
 inline bool inode_is_directory(const inode *inode)
 {
     return S_ISDIR_mode(READ_ONCE(inode->i_mode));
@@ -183,6 +184,9 @@ bool inode_owner_or_capable(const inode *inode);
 /// set-group-id directory are passed on. Linux v6.12 fs/inode.c.
 void inode_init_owner(inode *inode, const struct inode *dir, umode_t mode);
 
+// Link counts: fs/inode.c. The inode's i_rwsem is held for writing, or nobody else knows it yet.
+
+/// Sets the count, to 0 as well.
 void set_nlink(inode *inode, unsigned links);
 /// One name more. WARN when the last one is gone already: such an inode does not come back.
 void inc_nlink(inode *inode);

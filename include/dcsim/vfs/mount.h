@@ -138,8 +138,8 @@ int __legitimize_mnt(vfsmount *mnt, unsigned seq) __must_hold_shared(rcu);
 
 // --- Finding ---
 
-/// The mount attached at (mnt, dentry), or nullptr. Without a reference: mount_lock held, or RCU and
-/// a look at mount_lock afterwards.
+/// The mount attached at (mnt, dentry), or nullptr. Without a reference: mount_lock held, or RCU
+/// and a look at mount_lock afterwards.
 mount *__lookup_mnt(vfsmount *mnt, const dentry *dentry);
 /// The mount attached at `where`, referenced, or nullptr.
 vfsmount *lookup_mnt(const path *where);
@@ -152,13 +152,13 @@ bool path_is_under(const path *path, const struct path *root);
 
 // --- Making, attaching, detaching ---
 
-/// A mount of `sb` that is attached nowhere, with one reference for the caller. Takes a reference on
-/// its root dentry. nullptr when memory is short. The super block must outlive it.
+/// A mount of `sb` that is attached nowhere, with one reference for the caller. Takes a reference
+/// on its root dentry. nullptr when memory is short. The super block must outlive it.
 mount *vfs_create_mount(super_block *sb);
 /// The same for the part of a tree that begins at `root`, with the flags of `old`.
 mount *clone_mnt(mount *old, dentry *root);
-/// Makes a new mount the top of the namespace, which takes a reference of its own. What was there is
-/// detached first, with everything mounted on it; nullptr: and nothing takes its place. Sleeps.
+/// Makes a new mount the top of the namespace, which takes a reference of its own. What was there
+/// is detached first, with everything mounted on it; nullptr: and nothing takes its place. Sleeps.
 void set_namespace_root(mount *mnt);
 /// Mounts `sb` at the top of the namespace and makes it root and working directory of init_task:
 /// what a program does before its first path. 0 or -ENOMEM. Sleeps. Linux v6.12.
@@ -192,16 +192,16 @@ int do_loopback(const path *old, const path *where);
 /// Sleeps.
 int do_move_mount(const path *old, const path *where);
 /// Detaches a mount: with MNT_DETACH_FLAG, whatever uses it, and with it each mount below it.
-/// Without: -EBUSY while there is a reference besides the caller's and the namespace's, or something
-/// is mounted on it. -EINVAL: not in the namespace, or its top. The caller has a reference, which
-/// stays. Sleeps.
+/// Without: -EBUSY while there is a reference besides the caller's and the namespace's, or
+/// something is mounted on it. -EINVAL: not in the namespace, or its top. The caller has a
+/// reference, which stays. Sleeps.
 int do_umount(mount *mnt, unsigned flags);
 /// Detaches everything mounted on `dentry`, seen through whatever mount, and unhashes it before
-/// that if there is anything. What is mounted below stays connected to what was detached, until that
-/// is gone. Sleeps.
+/// that if there is anything. What is mounted below stays connected to what was detached, until
+/// that is gone. Sleeps.
 void detach_mounts(dentry *dentry);
-/// Mounts that exist, attached or not, freed ones until the end of their grace period. Exact only at
-/// rest.
+/// Mounts that exist, attached or not, freed ones until the end of their grace period. Exact only
+/// at rest.
 long mount_count();
 
 /// May the mount be written to? 0 or -EROFS; nothing to give back (reduced: a mount does not turn

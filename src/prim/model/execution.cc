@@ -850,15 +850,25 @@ const char *operation_name(operation kind)
 const char *violation_name(violation_kind kind)
 {
     static constexpr const char *names[] = {
-        "nothing",          "deadlock",
-        "lost wake-up",     "livelock",
-        "no progress",      "use after free",
-        "double free",      "leak",
-        "lock order",       "sleeping in atomic context",
-        "unbalanced lock",  "lock held at exit",
-        "warning",          "bug",
-        "broken invariant", "expectation",
-        "not linearizable", "internal error",
+        "nothing",
+        "deadlock",
+        "lost wake-up",
+        "livelock",
+        "no progress",
+        "use after free",
+        "double free",
+        "reference count",
+        "leak",
+        "lock order",
+        "sleeping in atomic context",
+        "unbalanced lock",
+        "lock held at exit",
+        "warning",
+        "bug",
+        "broken invariant",
+        "expectation",
+        "not linearizable",
+        "internal error",
     };
     return names[static_cast<unsigned>(kind)];
 }
