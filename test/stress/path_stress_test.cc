@@ -127,7 +127,7 @@ class stress_task
     {
         owned_name &name = names_[random_.below(names_per_task)];
 
-        switch (random_.below(16)) {
+        switch (random_.below(18)) {
         case 0:
         case 1:
             return make(name);
@@ -151,6 +151,10 @@ class stress_task
             return take_memory();
         case 11:
             return open_and_look(name);
+        case 12:
+            return ask_about(name);
+        case 13:
+            return make_from_nowhere(name);
         default:
             return look(name);
         }
@@ -358,6 +362,51 @@ class stress_task
             EXPECT_EQ(sys_newfstatat(task_, fd, "../..", &stat, 0), 0);
         }
         EXPECT_EQ(sys_close(task_, fd), 0);
+    }
+
+    /// What access(2) and readlink(2) say, and the same from a root of its own.
+    void ask_about(const owned_name &name)
+    {
+        const std::string way = way_to(name);
+        char body[16];
+
+        EXPECT_EQ(sys_faccessat2(task_, cwd, way.c_str(), 0, AT_SYMLINK_NOFOLLOW_FLAG),
+                  name.what == kind::nothing ? -ENOENT : 0)
+            << way;
+        EXPECT_EQ(sys_readlinkat(task_, cwd, way.c_str(), body, sizeof(body)),
+                  name.what == kind::nothing ? -ENOENT
+                  : name.what == kind::link  ? 8
+                                             : -EINVAL)
+            << way;
+
+        vfs_task *inside = vfs_task_create(task_, 0);
+        ASSERT_NE(inside, nullptr);
+        EXPECT_EQ(sys_chroot(inside, shared_directory(name.directory).c_str()), 0);
+        EXPECT_EQ(sys_faccessat2(inside, cwd, ("/../../" + name.text).c_str(), 0,
+                                 AT_SYMLINK_NOFOLLOW_FLAG),
+                  name.what == kind::nothing ? -ENOENT : 0);
+        EXPECT_EQ(sys_chdir(inside, "/"), 0);
+        EXPECT_EQ(
+            sys_faccessat2(inside, cwd, ("../" + name.text).c_str(), 0, AT_SYMLINK_NOFOLLOW_FLAG),
+            name.what == kind::nothing ? -ENOENT : 0);
+        vfs_task_exit(inside);
+    }
+
+    /// A file that has no name until it gets its first one.
+    void make_from_nowhere(owned_name &name)
+    {
+        const int fd = sys_openat(task_, cwd, shared_directory(name.directory).c_str(),
+                                  OPEN_TMPFILE | OPEN_RDWR, 0600);
+        const bool there = name.what != kind::nothing;
+
+        ASSERT_GE(fd, 0);
+        EXPECT_EQ(sys_linkat(task_, fd, "", cwd, path_of(name).c_str(), AT_EMPTY_PATH_FLAG),
+                  there ? -EEXIST : 0);
+        EXPECT_EQ(sys_close(task_, fd), 0);
+        if (!there) {
+            name.what = kind::file;
+            learn_inode(name);
+        }
     }
 
     /// A file system of this task's own on a directory of its own; shown a second time by a bind
