@@ -43,6 +43,13 @@ using TaskScope = task_fixture;
 using Credentials = task_fixture;
 using FsStruct = task_fixture;
 
+int users_of_init_fs()
+{
+    const spin_guard guard(&init_fs.lock);
+
+    return init_fs.users;
+}
+
 TEST_F(VfsTaskCreate, CopiesWhatItDoesNotShare)
 {
     int of_directory = d_count(directory.get()), of_top = references(top);
@@ -92,7 +99,7 @@ TEST_F(VfsTaskCreate, SharesTheFirstTasksToo)
     EXPECT_EQ(task->files, &init_files);
     vfs_task_exit(task);
     EXPECT_EQ(pwd_of(&init_fs), directory.get());
-    EXPECT_EQ(init_fs.users, 1);
+    EXPECT_EQ(users_of_init_fs(), 1);
 }
 
 TEST_F(VfsTaskCreate, LeavesNothingBehindWithoutMemory)
@@ -109,7 +116,7 @@ TEST_F(VfsTaskCreate, LeavesNothingBehindWithoutMemory)
             EXPECT_EQ(kmalloc_objects(), before);
             EXPECT_EQ(d_count(directory.get()), of_directory);
             EXPECT_EQ(references(top), of_top);
-            EXPECT_EQ(init_fs.users, 1);
+            EXPECT_EQ(users_of_init_fs(), 1);
         }
     } while (!task && attempts < 10);
     kmem_fail_nth(0);
@@ -169,7 +176,7 @@ TEST_F(FsStruct, IsEmptiedWhenTheFirstTaskLeavesIt)
     put_fs_struct(&init_fs);
     EXPECT_EQ(pwd_of(&init_fs), nullptr);
     EXPECT_EQ(READ_ONCE(init_fs.root.mnt), nullptr);
-    EXPECT_EQ(init_fs.users, 1);
+    EXPECT_EQ(users_of_init_fs(), 1);
     EXPECT_EQ(d_count(directory.get()), of_directory - 1);
 }
 
