@@ -37,8 +37,7 @@ inline constexpr int EOPENSTALE = 518;
 enum file_mode : fmode_t {
     FMODE_READ = 1u << 0,
     FMODE_WRITE = 1u << 1,
-    FMODE_LSEEK = 1u << 2, ///< has a position that lseek(2) moves
-    FMODE_EXEC = 1u << 5,
+    FMODE_LSEEK = 1u << 2,       ///< has a position that lseek(2) moves
     FMODE_PATH = 1u << 14,       ///< O_PATH: names a place, opens nothing
     FMODE_ATOMIC_POS = 1u << 15, ///< f_pos is used under f_pos_lock
     FMODE_OPENED = 1u << 19,     ///< do_dentry_open() succeeded: ->release() is owed
