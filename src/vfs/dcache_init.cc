@@ -8,12 +8,17 @@ namespace dcsim::inline DCSIM_BACKEND
 
 seqlock_t rename_lock;
 bool dentry_negative_policy;
+bool splice_hashed;
+bool lookup_outside_rwsem;
 
 // Linux v7.2 fs/dcache.c dcache_init().
 int dcache_init(const vfs_config &config)
 {
     seqlock_init(&rename_lock, "rename_lock");
     dentry_negative_policy = config.dentry_negative_policy;
+    set_lookup_era(config.era);
+    splice_hashed = config.splice_hashed;
+    lookup_outside_rwsem = config.lookup_outside_rwsem;
     if (dentry_cache_init())
         return -ENOMEM;
     if (dentry_hash_init(config.dhash_entries))

@@ -5,7 +5,7 @@
 // Locking: d_inode, the type bits and d_alias change with i_lock and d_lock held, inside a d_seq
 // write section when anybody else can see the dentry. An alias found under i_lock is alive: killing
 // a positive dentry takes i_lock before it marks the dentry dead.
-#include "dcache_internal.h"
+#include "lookup_protocol.h"
 
 #include <cstdio>
 
@@ -174,47 +174,12 @@ dentry *d_make_persistent(dentry *dentry, inode *inode)
     return dentry;
 }
 
-// Linux v7.2 fs/dcache.c __d_add().
-//
-// What others see, in this order: gone from the in-lookup table, inode attached, hashed, i_dir_seq
-// even, waiters awake.
-void __d_add(dentry *dentry, inode *inode, const dentry_operations *ops)
-    __context_unsafe("i_lock is held only when there is an inode")
-{
-    struct inode *dir = nullptr;
-    unsigned n = 0;
-
-    spin_lock(&dentry->d_lock);
-    if (unlikely(d_flags_locked(dentry) & DCACHE_PAR_LOOKUP)) {
-        dir = d_inode(READ_LOCKED(dentry->d_parent));
-        n = start_dir_add(dir);
-        __d_lookup_unhash(dentry);
-    }
-    if (unlikely(ops))
-        d_set_d_op(dentry, ops);
-    if (inode) {
-        unsigned add_flags = d_flags_for_inode(inode);
-        hlist_add_head(&dentry->d_alias, &inode->i_dentry);
-        write_seqcount_begin(&dentry->d_seq);
-        __d_set_inode_and_type(dentry, inode, add_flags);
-        write_seqcount_end(&dentry->d_seq);
-    }
-    __d_rehash(dentry);
-    if (dir) {
-        end_dir_add(dir, n);
-        __d_wake_in_lookup_waiters(dentry);
-    }
-    spin_unlock(&dentry->d_lock);
-    if (inode)
-        spin_unlock(&inode->i_lock);
-}
-
 // Linux v7.2 fs/dcache.c d_add().
 void d_add(dentry *dentry, inode *inode) __context_unsafe("__d_add() releases i_lock")
 {
     if (inode)
         spin_lock(&inode->i_lock);
-    __d_add(dentry, inode, nullptr);
+    lookup_protocol_in_use->add(dentry, inode, nullptr);
 }
 
 // Linux v7.2 fs/dcache.c d_delete().

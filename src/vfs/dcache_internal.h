@@ -5,7 +5,9 @@
 //   dcache_names.cc       names inside and outside the dentry, snapshots
 //   dcache_alloc.cc       allocation, memory, default operations
 //   dcache_hash.cc        the hash table, lookup, dropping, rehashing
-//   dcache_in_lookup.cc   d_alloc_parallel() and the wait protocol of v7.2
+//   dcache_in_lookup.cc   the in-lookup table and the choice of an era
+//   in_lookup_*.cc        d_alloc_parallel() and the wait protocol, an era each
+//                         (lookup_protocol.h)
 //   dcache_inode.cc       attaching and detaching inodes, aliases
 //   dcache_lru.cc         LRU and shrink lists, the shrinkers
 //   dcache_kill.cc        references and death
@@ -100,21 +102,15 @@ int in_lookup_init(unsigned shift);
 long in_lookup_exit();
 /// The bucket of the in-lookup table for a name below `parent`.
 hlist_bl_head *in_lookup_hash(const dentry *parent, u32 hash);
-/// Announces that a dentry of `dir` is about to move from the in-lookup table to the hash, and
-/// returns the count for end_dir_add(). A child's d_lock held.
-unsigned start_dir_add(inode *dir);
-/// The move is over: whoever reads the new count finds the dentry in the hash.
-void end_dir_add(inode *dir, unsigned n);
-/// From in-lookup to busy negative. __d_wake_in_lookup_waiters() must follow before d_lock is
-/// released.
-void __d_lookup_unhash(dentry *dentry) __must_hold(&dentry->d_lock);
-/// Wakes who waits for a dentry that is not in-lookup any more.
-void __d_wake_in_lookup_waiters(dentry *dentry) __must_hold(&dentry->d_lock);
 
 // --- dcache_inode.cc ---
 
 /// The sysctl fs.dentry-negative. Set by dcache_init(), constant after.
 extern bool dentry_negative_policy;
+
+/// Two of vfs_config, constant likewise.
+extern bool splice_hashed;
+extern bool lookup_outside_rwsem;
 
 /// Type bits of d_flags for an inode; also notes in i_opflags what it found out.
 unsigned d_flags_for_inode(inode *inode);
@@ -129,9 +125,6 @@ void __d_instantiate(dentry *dentry, inode *inode) __must_hold(&inode->i_lock, &
 void dentry_unlink_inode(dentry *dentry) __releases(&dentry->d_lock);
 /// A directory's alias, referenced, or nullptr. i_lock held.
 dentry *__d_find_dir_alias(inode *inode) __must_hold(&inode->i_lock);
-/// Publishes an answer: the body of d_add(). i_lock held when `inode` is given; released, like the
-/// d_lock taken here.
-void __d_add(dentry *dentry, inode *inode, const dentry_operations *ops);
 
 // --- dcache_lru.cc: the only ways on and off a list by d_lru ---
 

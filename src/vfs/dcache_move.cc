@@ -5,7 +5,7 @@
 // Only positive dentries are moved. The writer side of rename_lock surrounds each move, so that
 // readers who follow parents or hash chains notice; d_seq of both dentries is odd during it, so
 // that lockless walkers that hold one of them notice.
-#include "dcache_internal.h"
+#include "lookup_protocol.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -24,8 +24,7 @@ void __d_move(dentry *dentry, struct dentry *target, bool exchange)
     __context_unsafe("which parents are locked depends on how they are related")
 {
     struct dentry *old_parent, *new_parent, *p;
-    inode *dir = nullptr;
-    unsigned n = 0;
+    dir_add add = {};
 
     WARN_ON(!d_inode(dentry));
     if (WARN_ON(dentry == target))
@@ -52,11 +51,8 @@ void __d_move(dentry *dentry, struct dentry *target, bool exchange)
     spin_lock_nested(&target->d_lock, 3);
 
     // A lookup of the new name is waiting for its answer: this is it.
-    if (unlikely(d_flags_locked(target) & DCACHE_PAR_LOOKUP)) {
-        dir = d_inode(new_parent);
-        n = start_dir_add(dir);
-        __d_lookup_unhash(target);
-    }
+    if (unlikely(d_flags_locked(target) & DCACHE_PAR_LOOKUP))
+        lookup_protocol_in_use->move_begins(target, &add);
 
     write_seqcount_begin(&dentry->d_seq);
     write_seqcount_begin(&target->d_seq);
@@ -90,11 +86,9 @@ void __d_move(dentry *dentry, struct dentry *target, bool exchange)
     write_seqcount_end(&target->d_seq);
     write_seqcount_end(&dentry->d_seq);
 
-    if (dir) {
-        end_dir_add(dir, n);
-        // The waiters sleep on target, whose PAR_LOOKUP was cleared; they will find it unhashed.
-        __d_wake_in_lookup_waiters(target);
-    }
+    // The waiters sleep on target, whose PAR_LOOKUP was cleared; they will find it unhashed.
+    if (add.dir)
+        lookup_protocol_in_use->move_ends(target, &add);
 
     if (new_parent != old_parent)
         spin_unlock(&new_parent->d_lock);

@@ -6,7 +6,7 @@
 // A directory has one dentry. When ->lookup() finds one whose dentry is elsewhere, that dentry
 // moves to where it was found now: out of the crowd of DISCONNECTED roots, off s_roots, or away
 // from the place where it used to be before somebody renamed it behind our back.
-#include "dcache_internal.h"
+#include "lookup_protocol.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -102,7 +102,7 @@ dentry *d_splice_alias_ops(inode *inode, dentry *dentry, const dentry_operations
         }
     }
 out:
-    __d_add(dentry, inode, ops);
+    lookup_protocol_in_use->add(dentry, inode, ops);
     return nullptr;
 }
 
@@ -110,42 +110,6 @@ out:
 dentry *d_splice_alias(inode *inode, dentry *dentry)
 {
     return d_splice_alias_ops(inode, dentry, nullptr);
-}
-
-// Linux v7.2 fs/dcache.c d_add_ci().
-dentry *d_add_ci(dentry *dentry, inode *inode, qstr *name)
-{
-    struct dentry *parent = READ_ONCE(dentry->d_parent);
-    struct dentry *found, *res;
-
-    found = d_hash_and_lookup(parent, name);
-    if (found) {
-        iput(inode);
-        return found;
-    }
-    if (d_in_lookup(dentry)) {
-        // Two in-lookup dentries of one task at once, for two spellings of the name.
-        found = d_alloc_parallel(parent, name);
-        if (IS_ERR(found) || !d_in_lookup(found)) {
-            iput(inode);
-            return found;
-        }
-    } else {
-        found = d_alloc(parent, name);
-        if (!found) {
-            iput(inode);
-            return ERR_PTR(-ENOMEM);
-        }
-    }
-    res = d_splice_alias(inode, found);
-    if (res) {
-        // A failed splice leaves `found` in the in-lookup table, and the last reference must not go
-        // while it is there.
-        d_lookup_done(found);
-        dput(found);
-        return res;
-    }
-    return found;
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND

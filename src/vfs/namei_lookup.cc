@@ -75,17 +75,18 @@ found:
     return dentry;
 }
 
-// Linux v6.12 fs/namei.c __lookup_slow(), with v7.2's d_alloc_parallel().
+// Linux v6.12 fs/namei.c __lookup_slow(), with every era's d_alloc_parallel().
 dentry *__lookup_slow(const qstr *name, dentry *dir, unsigned flags)
 {
     dentry *dentry;
     struct dentry *old;
     inode *inode = d_inode(dir);
+    caller_wait_queue wq;
 
     if (unlikely(IS_DEADDIR(inode)))
         return ERR_PTR(-ENOENT);
 again:
-    dentry = d_alloc_parallel(dir, name);
+    dentry = d_alloc_parallel(dir, name, wq.head());
     if (IS_ERR(dentry))
         return dentry;
     if (unlikely(!d_in_lookup(dentry))) {

@@ -162,7 +162,7 @@ dentry *atomic_open(nameidata *nd, dentry *dentry, file *file, unsigned open_fla
     return dentry;
 }
 
-// Linux v6.12 fs/namei.c lookup_open(), with v7.2's d_alloc_parallel().
+// Linux v6.12 fs/namei.c lookup_open(), with every era's d_alloc_parallel().
 //
 // The directory is locked: for writing with O_CREAT, else shared. The dentry to go on with,
 // referenced, or ERR_PTR. Negative only without O_CREAT. FMODE_OPENED: the file is open.
@@ -174,6 +174,7 @@ dentry *lookup_open(nameidata *nd, file *file, const open_flags *op, bool got_wr
     umode_t mode = op->mode;
     int error, create_error = 0;
     dentry *dentry, *res;
+    caller_wait_queue wq;
 
     if (unlikely(IS_DEADDIR(dir_inode)))
         return ERR_PTR(-ENOENT);
@@ -182,7 +183,7 @@ dentry *lookup_open(nameidata *nd, file *file, const open_flags *op, bool got_wr
     dentry = d_lookup(dir, &nd->last);
     for (;;) {
         if (!dentry) {
-            dentry = d_alloc_parallel(dir, &nd->last);
+            dentry = d_alloc_parallel(dir, &nd->last, wq.head());
             if (IS_ERR(dentry))
                 return dentry;
         }

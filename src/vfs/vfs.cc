@@ -47,6 +47,9 @@ int vfs_init(const vfs_config &config)
         config.ihash_entries > max_hash_entries || config.mhash_entries > max_hash_entries ||
         config.mphash_entries > max_hash_entries || config.dhash_entries == 1)
         return -EINVAL;
+    if (config.era < 0 || config.era >= LOOKUP_ERAS ||
+        (config.lookup_outside_rwsem && lookup_era_has_caller_queue(config.era)))
+        return -EINVAL;
 
     per_cpu_reset(vfs_counters);
     kmalloc_objects_at_start = kmalloc_objects();

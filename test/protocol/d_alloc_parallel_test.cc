@@ -18,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include "gate.h"
+#include "lookup_protocol.h"
 #include "threads.h"
 #include "vfs_fixture.h"
 
@@ -421,12 +422,12 @@ TEST_F(MovedLookup, SoDoesAMoveFromAnotherDirectory)
 void add_and_drop(dentry *dentry, struct dentry *dir)
 {
     spin_guard guard(&dentry->d_lock);
-    unsigned n = start_dir_add(d_inode(dir));
+    unsigned n = era_7_2::start_dir_add(d_inode(dir));
 
-    __d_lookup_unhash(dentry);
+    era_7_2::__d_lookup_unhash(dentry);
     __d_rehash(dentry);
-    end_dir_add(d_inode(dir), n);
-    __d_wake_in_lookup_waiters(dentry);
+    era_7_2::end_dir_add(d_inode(dir), n);
+    era_7_2::__d_wake_in_lookup_waiters(dentry);
     __d_drop(dentry);
 }
 
@@ -459,15 +460,15 @@ TEST_F(MovedLookup, WhatWasDroppedBeforeTheWaiterRanIsAskedForAgain)
 void add_renamed(dentry *dentry, struct dentry *dir, u32 hash, const char *text)
 {
     spin_guard guard(&dentry->d_lock);
-    unsigned n = start_dir_add(d_inode(dir));
+    unsigned n = era_7_2::start_dir_add(d_inode(dir));
     qstr name = make_qstr(text, static_cast<u32>(strlen(text)));
 
-    __d_lookup_unhash(dentry);
+    era_7_2::__d_lookup_unhash(dentry);
     set_inline_name(dentry, &name);
     WRITE_ONCE(dentry->d_name.hash_len, hashlen_create(hash, name.len));
     __d_rehash(dentry);
-    end_dir_add(d_inode(dir), n);
-    __d_wake_in_lookup_waiters(dentry);
+    era_7_2::end_dir_add(d_inode(dir), n);
+    era_7_2::__d_wake_in_lookup_waiters(dentry);
 }
 
 /// The same with another parent and nothing else: what a file system whose ->d_hash() does not ask
@@ -475,9 +476,9 @@ void add_renamed(dentry *dentry, struct dentry *dir, u32 hash, const char *text)
 void add_moved(dentry *dentry, struct dentry *dir, struct dentry *elsewhere)
 {
     spin_guard guard(&dentry->d_lock);
-    unsigned n = start_dir_add(d_inode(dir));
+    unsigned n = era_7_2::start_dir_add(d_inode(dir));
 
-    __d_lookup_unhash(dentry);
+    era_7_2::__d_lookup_unhash(dentry);
     {
         spin_guard guard_dir(&dir->d_lock);
         spin_guard guard_elsewhere(&elsewhere->d_lock);
@@ -487,8 +488,8 @@ void add_moved(dentry *dentry, struct dentry *dir, struct dentry *elsewhere)
         hlist_add_head(&dentry->d_sib, &elsewhere->d_children);
     }
     __d_rehash(dentry);
-    end_dir_add(d_inode(dir), n);
-    __d_wake_in_lookup_waiters(dentry);
+    era_7_2::end_dir_add(d_inode(dir), n);
+    era_7_2::__d_wake_in_lookup_waiters(dentry);
 }
 
 class RenamedLookup : public held_lookup_fixture
@@ -783,8 +784,8 @@ TEST_F(DyingRetry, AHitThatDiesBeforeItIsReferencedIsNoHit)
 /// d_lookup_done() and the last dput() in the hold of d_lock that the caller has.
 void finish_and_kill(dentry *dentry) __context_unsafe("dentry_kill() drops the lock")
 {
-    __d_lookup_unhash(dentry);
-    __d_wake_in_lookup_waiters(dentry);
+    era_7_2::__d_lookup_unhash(dentry);
+    era_7_2::__d_wake_in_lookup_waiters(dentry);
     WRITE_ONCE(dentry->d_lockref.count, 0);
     EXPECT_EQ(dentry_kill(dentry), nullptr);
 }
@@ -836,15 +837,15 @@ TEST_F(OddDirSeq, CallersSpinAndFindWhatIsPublished)
     inode *inode = d_inode(dir.get());
 
     spin_lock(&raw->d_lock);
-    unsigned n = start_dir_add(inode);
-    __d_lookup_unhash(raw);
+    unsigned n = era_7_2::start_dir_add(inode);
+    era_7_2::__d_lookup_unhash(raw);
     // Now it is in neither table.
     lookers.emplace_back(dir.get(), "name");
     wait_until([&] { return retries.value() > 1000; });
     EXPECT_EQ(finished_lookers(), 0);
     __d_rehash(raw);
-    end_dir_add(inode, n);
-    __d_wake_in_lookup_waiters(raw);
+    era_7_2::end_dir_add(inode, n);
+    era_7_2::__d_wake_in_lookup_waiters(raw);
     spin_unlock(&raw->d_lock);
 
     EXPECT_EQ(lookers.front().result(), raw);
@@ -859,14 +860,14 @@ TEST_F(OddDirSeq, CallersDoNotTouchTheBucketLock)
     qstr name = name_below(dir.get(), "name");
     hlist_bl_head *bucket = in_lookup_hash(dir.get(), name.hash);
     inode *inode = d_inode(dir.get());
-    unsigned n = start_dir_add(inode);
+    unsigned n = era_7_2::start_dir_add(inode);
 
     hlist_bl_lock(bucket);
     lookers.emplace_back(dir.get(), "name");
     // With the bucket locked a caller who wanted it would come to a stop.
     wait_until([&] { return retries.value() > 1000; });
     hlist_bl_unlock(bucket);
-    end_dir_add(inode, n);
+    era_7_2::end_dir_add(inode, n);
     EXPECT_EQ(lookers.front().error(), 0);
     EXPECT_EQ(lookups(), 1);
 }
@@ -875,17 +876,17 @@ TEST_F(OddDirSeq, ACachedNameIsFoundAllTheSame)
 {
     dentry_ref file = make_file(dir.get(), "file");
     inode *inode = d_inode(dir.get());
-    unsigned n = start_dir_add(inode);
+    unsigned n = era_7_2::start_dir_add(inode);
 
     EXPECT_EQ(allocate_parallel(dir.get(), "file"), file);
-    end_dir_add(inode, n);
+    era_7_2::end_dir_add(inode, n);
 }
 
 TEST_F(OddDirSeq, APublisherWaitsForThePublisherBefore)
 {
     dentry_ref fresh = allocate_parallel(dir.get(), "name");
     inode *inode = d_inode(dir.get());
-    unsigned n = start_dir_add(inode);
+    unsigned n = era_7_2::start_dir_add(inode);
     std::atomic<bool> added{false};
     std::jthread second([&] {
         d_add(fresh.get(), nullptr);
@@ -895,7 +896,7 @@ TEST_F(OddDirSeq, APublisherWaitsForThePublisherBefore)
     wait_until([&] { return spin_is_locked(&fresh->d_lock); });
     EXPECT_FALSE(added);
     EXPECT_TRUE(d_in_lookup(fresh.get()));
-    end_dir_add(inode, n);
+    era_7_2::end_dir_add(inode, n);
     second.join();
     EXPECT_EQ(directory_sequence(dir.get()), n + 4);
 }
@@ -906,7 +907,7 @@ TEST_F(OddDirSeq, SoDoesAMoveOntoAnInLookupDentry)
     dentry_ref alias = adopt_dentry(d_obtain_alias(moved));
     dentry_ref fresh = allocate_parallel(dir.get(), "name");
     inode *inode = d_inode(dir.get());
-    unsigned n = start_dir_add(inode);
+    unsigned n = era_7_2::start_dir_add(inode);
     dentry_ref answer_given;
     std::jthread mover([&] {
         ihold(moved);
@@ -915,7 +916,7 @@ TEST_F(OddDirSeq, SoDoesAMoveOntoAnInLookupDentry)
 
     wait_until([&] { return spin_is_locked(&fresh->d_lock) || !d_in_lookup(fresh.get()); });
     EXPECT_TRUE(d_in_lookup(fresh.get()));
-    end_dir_add(inode, n);
+    era_7_2::end_dir_add(inode, n);
     mover.join();
     EXPECT_EQ(answer_given, alias);
     EXPECT_EQ(directory_sequence(dir.get()), n + 4);

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "lookup_protocol.h"
 #include "vfs_fixture.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -354,9 +355,9 @@ TEST_F(InLookupEnds, UnhashingAloneLeavesTheWaitersBitToTheWakeUp)
 
     spin_lock(&raw->d_lock);
     raw->d_flags |= DCACHE_LOOKUP_WAITERS;
-    __d_lookup_unhash(raw);
+    era_7_2::__d_lookup_unhash(raw);
     EXPECT_EQ(flags_of(raw), unsigned{DCACHE_LOOKUP_WAITERS});
-    __d_wake_in_lookup_waiters(raw);
+    era_7_2::__d_wake_in_lookup_waiters(raw);
     EXPECT_EQ(flags_of(raw), 0u);
     spin_unlock(&raw->d_lock);
 }
@@ -368,10 +369,10 @@ TEST_F(DirSeq, IsOddWhileAnEntryIsBetweenTheTables)
     inode *dir = d_inode(root);
     unsigned before = directory_sequence(root);
 
-    unsigned n = start_dir_add(dir);
+    unsigned n = era_7_2::start_dir_add(dir);
     EXPECT_EQ(n, before);
     EXPECT_EQ(directory_sequence(root), before + 1);
-    end_dir_add(dir, n);
+    era_7_2::end_dir_add(dir, n);
     EXPECT_EQ(directory_sequence(root), before + 2);
 }
 

@@ -48,6 +48,7 @@
 #include "dcsim/kernel/list_lru.h"
 #include "dcsim/kernel/lockref.h"
 #include "dcsim/kernel/seqlock.h"
+#include "dcsim/kernel/wait.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -231,7 +232,11 @@ struct alignas(64) dentry {
 
     // Under d_lock, except d_sib: under the parent's.
     struct lockref d_lockref;
-    list_head d_lru;
+    union {
+        list_head d_lru;
+        /// Eras with a caller's queue, in-lookup only: where waiters sleep.
+        wait_queue_head_t *d_wait;
+    };
     hlist_node d_sib;      ///< in the parent's d_children, or in s_roots
     hlist_head d_children; ///< newest first
     union {
@@ -502,8 +507,11 @@ dentry *d_add_ci(dentry *dentry, inode *inode, qstr *name);
 /// one in the in-lookup state: d_in_lookup() tells. In that case the caller owns the lookup and
 /// ends it with d_add(), d_splice_alias() or d_lookup_done(). Referenced, or ERR_PTR(-ENOMEM).
 /// Sleeps while somebody else's lookup runs. The parent's i_rwsem is held at least shared,
-/// name->hash set.
+/// name->hash set. For the eras without a caller's queue; BUG in the others.
 dentry *d_alloc_parallel(dentry *parent, const qstr *name);
+/// The same for every era. Waiters for a lookup that the caller comes to own sleep on `wq`, which
+/// must live until the lookup is done: see caller_wait_queue. nullptr in eras that need none.
+dentry *d_alloc_parallel(dentry *parent, const qstr *name, wait_queue_head_t *wq);
 /// Slow half of d_lookup_done().
 void __d_lookup_unhash_wake(dentry *dentry);
 

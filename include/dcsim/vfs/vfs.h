@@ -5,6 +5,7 @@
 
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/inode.h"
+#include "dcsim/vfs/lookup_era.h"
 #include "dcsim/vfs/mount.h"
 #include "dcsim/vfs/statistics.h"
 #include "dcsim/vfs/super.h"
@@ -26,6 +27,14 @@ struct vfs_config {
     unsigned in_lookup_shift = 10;
     /// The sysctl fs.dentry-negative: d_delete() also unhashes what it turns negative.
     bool dentry_negative_policy = false;
+    /// Whose protocol lookups wait by.
+    lookup_era era = ERA_7_2;
+    /// Proposed for v7.4: d_splice_alias() and d_add() take hashed negative dentries as well.
+    /// Always so in ERA_V3.
+    bool splice_hashed = false;
+    /// Proposed: d_alloc_parallel() before the directory's i_rwsem is taken, never under it, and a
+    /// recheck after (docs/proposed.md). For eras without a caller's queue; else -EINVAL.
+    bool lookup_outside_rwsem = false;
 };
 
 /// Sets everything up. 0, -ENOMEM, -EINVAL for a configuration out of range, -EBUSY when it is

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// The other side of a network file system or of a daemon: a tree of files that knows nothing of
+// dentries and inodes, is asked one question at a time, and may be changed by others between two.
+//
+// Objects have a file id, which is never used again. Every call is atomic: server->lock is held
+// from its beginning to its end, and nothing is allocated or freed under it that the caller could
+// wait for. Calls may be made with any i_rwsem held, and may sleep.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "dcsim/kernel/types.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+struct server_tree;
+
+struct server_attributes {
+    u64 fileid;
+    umode_t mode; ///< type and permissions
+    unsigned nlink;
+    u64 change;   ///< moves with every change of the object; of a directory, of its names
+    int64_t size; ///< of a file or link; of a directory 0
+};
+
+/// An entry of a directory with its attributes, as READDIRPLUS answers.
+struct server_entry {
+    server_attributes attributes;
+    u64 cookie; ///< where the next call goes on
+    u32 length;
+    char name[256]; ///< NUL-terminated
+};
+
+/// An empty tree whose root has the file id `first_fileid`; nullptr without memory.
+server_tree *server_tree_create(u64 first_fileid);
+/// Frees everything. Nobody uses it any more.
+void server_tree_destroy(server_tree *server);
+/// Every call takes so long, in microseconds, before it is carried out. Default 0.
+void server_set_delay(server_tree *server, u64 microseconds);
+u64 server_root(const server_tree *server);
+
+// Results are 0 or a negative errno: -ESTALE when an id is not there any more, and what the system
+// call of that name returns. `out` may be nullptr.
+
+int server_lookup(server_tree *server, u64 directory, const char *name, size_t length,
+                  server_attributes *out);
+/// The first name of the directory that equals `name` when case does not count (ASCII); its
+/// spelling goes to `out`.
+int server_lookup_nocase(server_tree *server, u64 directory, const char *name, size_t length,
+                         server_entry *out);
+int server_getattr(server_tree *server, u64 fileid, server_attributes *out);
+/// Copies the body of a link, NUL-terminated, and returns its length.
+int server_readlink(server_tree *server, u64 fileid, char *buffer, size_t size);
+/// A new object. `body` of a symbolic link, else nullptr. -EEXIST when the name is there; with
+/// `excl` false a regular file that is there is the result.
+int server_create(server_tree *server, u64 directory, const char *name, size_t length, umode_t mode,
+                  const char *body, bool excl, server_attributes *out);
+int server_link(server_tree *server, u64 fileid, u64 directory, const char *name, size_t length,
+                server_attributes *out);
+/// A second name for a directory, as a server shows it while somebody moves the directory. -EEXIST.
+int server_add_directory_name(server_tree *server, u64 fileid, u64 directory, const char *name,
+                              size_t length);
+/// Removes a name; `directory_wanted` tells rmdir from unlink.
+int server_remove(server_tree *server, u64 directory, const char *name, size_t length,
+                  bool directory_wanted);
+/// `flags`: RENAME_NOREPLACE_FLAG, RENAME_EXCHANGE_FLAG.
+int server_rename(server_tree *server, u64 old_directory, const char *old_name, size_t old_length,
+                  u64 new_directory, const char *new_name, size_t new_length, unsigned flags);
+int server_setattr(server_tree *server, u64 fileid, umode_t permissions, server_attributes *out);
+/// The first entry behind `cookie` (0: the first of all), in the order of creation: 1 with *out
+/// filled in, 0 at the end.
+int server_readdir(server_tree *server, u64 directory, u64 cookie, server_entry *out);
+/// The directory that a directory is in; the root is in itself.
+int server_parent(server_tree *server, u64 directory, u64 *parent);
+/// The object at a path that begins with "/", without following links.
+int server_find(server_tree *server, const char *path, server_attributes *out);
+/// Somebody else's change, by paths: see remote_change.
+int server_remote_change(server_tree *server, int what, const char *path, const char *second_path);
+
+} // namespace dcsim::inline DCSIM_BACKEND
