@@ -924,6 +924,11 @@ long memfs_unmount(super_block *sb)
     return generic_shutdown_super(sb);
 }
 
+const memfs_options &memfs_mounted_with(const super_block *sb)
+{
+    return disk_of(sb)->options;
+}
+
 memfs_node *memfs_root_node(super_block *sb)
 {
     return disk_of(sb)->root;

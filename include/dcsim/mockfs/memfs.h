@@ -50,6 +50,9 @@ super_block *memfs_mount(const memfs_options &options, const char *id);
 /// Unmounts and frees the disk. Returns what generic_shutdown_super() returns.
 long memfs_unmount(super_block *sb);
 
+/// The options it was mounted with. Constant while it is mounted.
+const memfs_options &memfs_mounted_with(const super_block *sb);
+
 /// The node of the root directory.
 memfs_node *memfs_root_node(super_block *sb);
 /// Adds a name to a directory node while the disk is being filled. `mode` has a file type and
