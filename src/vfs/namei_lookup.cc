@@ -144,6 +144,14 @@ int lookup_noperm_common(qstr *name, dentry *base)
     return 0;
 }
 
+// Linux v6.17 fs/namei.c try_lookup_noperm().
+dentry *try_lookup_noperm(qstr *name, dentry *base)
+{
+    int err = lookup_noperm_common(name, base);
+
+    return err ? ERR_PTR(err) : d_lookup(base, name);
+}
+
 // Linux v6.16 fs/namei.c lookup_noperm_unlocked().
 dentry *lookup_noperm_unlocked(qstr *name, dentry *base)
 {

@@ -33,6 +33,7 @@ enum lookup_flags : unsigned {
     LOOKUP_CREATE = 0x0200,
     LOOKUP_EXCL = 0x0400,
     LOOKUP_RENAME_TARGET = 0x0800,
+    LOOKUP_SHARED = 0x1000, ///< proposed: ->lookup() is called with the parent locked only shared
     LOOKUP_PARENT = 0x0010, ///< internal: not the last component
     LOOKUP_NO_SYMLINKS = 0x010000,
     LOOKUP_NO_MAGICLINKS = 0x020000,
@@ -42,6 +43,9 @@ enum lookup_flags : unsigned {
     LOOKUP_CACHED = 0x200000,  ///< -EAGAIN instead of anything that may block
     LOOKUP_LINKAT_EMPTY = 0x400000,
     LOOKUP_IS_SCOPED = LOOKUP_BENEATH | LOOKUP_IN_ROOT,
+    /// What the name is looked up for. With any of them ->lookup() may leave the dentry in lookup,
+    /// where the caller can cope with that: see lookup_one_qstr().
+    LOOKUP_INTENT_FLAGS = LOOKUP_OPEN | LOOKUP_CREATE | LOOKUP_EXCL | LOOKUP_RENAME_TARGET,
 };
 
 /// What the last component of a path is.
@@ -75,6 +79,10 @@ int lookup_noperm_common(qstr *name, dentry *base);
 dentry *__lookup_slow(const qstr *name, dentry *dir, unsigned flags);
 /// __lookup_slow() that takes the directory's i_rwsem shared. Sleeps.
 dentry *lookup_slow(const qstr *name, dentry *dir, unsigned flags);
+/// The cached child of `base` called `name`, which is hashed here. Referenced, maybe negative,
+/// maybe stale: ->d_revalidate() is not asked. nullptr, or ERR_PTR as lookup_noperm_common(). Linux
+/// v6.17.
+dentry *try_lookup_noperm(qstr *name, dentry *base);
 /// The child of `base` called `name`: cached or asked for. Takes i_rwsem itself. Referenced, maybe
 /// negative, or ERR_PTR. Sleeps.
 dentry *lookup_noperm_unlocked(qstr *name, dentry *base);
