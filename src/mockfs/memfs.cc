@@ -40,6 +40,7 @@
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/inode.h"
 #include "dcsim/vfs/libfs.h"
+#include "name_key.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -58,12 +59,6 @@ constexpr int64_t DIR_OFFSET_EOD = 0x7fffffff; ///< behind the last: new names d
 constexpr int64_t BOGO_DIRENT_SIZE = 20;
 /// The longest body of a symbolic link, with its NUL.
 constexpr size_t LONGEST_BODY = 4096;
-
-/// What a name is looked up by.
-struct name_key {
-    const char *text;
-    size_t length;
-};
 
 using set_hook = intrusive::set_member_hook<intrusive::link_mode<intrusive::normal_link>>;
 
@@ -85,29 +80,8 @@ struct memfs_name {
     }
 };
 
-/// Bytewise, a prefix first.
-struct name_order {
-    bool operator()(const name_key &a, const name_key &b) const
-    {
-        int order = memcmp(a.text, b.text, a.length < b.length ? a.length : b.length);
-        return order ? order < 0 : a.length < b.length;
-    }
-    bool operator()(const memfs_name &a, const memfs_name &b) const
-    {
-        return (*this)(a.key(), b.key());
-    }
-    bool operator()(const name_key &a, const memfs_name &b) const
-    {
-        return (*this)(a, b.key());
-    }
-    bool operator()(const memfs_name &a, const name_key &b) const
-    {
-        return (*this)(a.key(), b);
-    }
-};
-
 using name_set = intrusive::set<
-    memfs_name, intrusive::compare<name_order>, intrusive::constant_time_size<false>,
+    memfs_name, intrusive::compare<name_order<memfs_name>>, intrusive::constant_time_size<false>,
     intrusive::member_hook<memfs_name, decltype(memfs_name::link), &memfs_name::link>>;
 
 /// The position a name is at.
@@ -211,7 +185,7 @@ void free_name(memfs_name *name)
 /// A name of `directory`, or nullptr. Its i_rwsem held at least shared.
 memfs_name *find_name(memfs_node *directory, const name_key &key)
 {
-    auto found = directory->names.find(key, name_order());
+    auto found = directory->names.find(key, name_order<memfs_name>());
 
     return found == directory->names.end() ? nullptr : &*found;
 }
@@ -872,9 +846,7 @@ int check_new_name(const memfs_node *directory, const name_key &key, umode_t mod
         return -ENOTDIR;
     if (key.length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
-    if (key.length == 0 || memchr(key.text, '/', key.length) || memchr(key.text, '\0', key.length))
-        return -EINVAL;
-    if (key.text[0] == '.' && (key.length == 1 || (key.length == 2 && key.text[1] == '.')))
+    if (is_no_name(key))
         return -EINVAL;
     switch (mode & S_IFMT_MASK) {
     case S_IFLNK_TYPE:

@@ -3,9 +3,12 @@
 // The other side of a network file system or of a daemon: a tree of files that knows nothing of
 // dentries and inodes, is asked one question at a time, and may be changed by others between two.
 //
-// Objects have a file id, which is never used again. Every call is atomic: server->lock is held
-// from its beginning to its end, and nothing is allocated or freed under it that the caller could
-// wait for. Calls may be made with any i_rwsem held, and may sleep.
+// Objects have a file id, which is never used again. An object without names is gone at once,
+// whoever has it open elsewhere: that is what makes a client's handle stale.
+//
+// Every call is atomic: it happens in one section of the server's lock. Each begins with a schedule
+// point and the server's delay, and what it needs is allocated before the section. Calls may be
+// made with any i_rwsem held, and sleep.
 #pragma once
 
 #include <cstddef>
@@ -17,13 +20,14 @@ namespace dcsim::inline DCSIM_BACKEND
 {
 
 struct server_tree;
+enum class remote_change;
 
 struct server_attributes {
     u64 fileid;
     umode_t mode; ///< type and permissions
     unsigned nlink;
-    u64 change;   ///< moves with every change of the object; of a directory, of its names
-    int64_t size; ///< of a file or link; of a directory 0
+    u64 change;   ///< grows with every change of the object; of a directory, of its names
+    int64_t size; ///< of a link the length of its body; else 0
 };
 
 /// An entry of a directory with its attributes, as READDIRPLUS answers.
@@ -40,10 +44,15 @@ server_tree *server_tree_create(u64 first_fileid);
 void server_tree_destroy(server_tree *server);
 /// Every call takes so long, in microseconds, before it is carried out. Default 0.
 void server_set_delay(server_tree *server, u64 microseconds);
+/// The root's file id.
 u64 server_root(const server_tree *server);
+/// Objects there are, the root included.
+long server_object_count(server_tree *server);
 
-// Results are 0 or a negative errno: -ESTALE when an id is not there any more, and what the system
-// call of that name returns. `out` may be nullptr.
+// Results are 0 or a negative errno: -ESTALE when an id is not there any more, -ENOTDIR when
+// `directory` is none, and what the system call of that name returns. `out` may be nullptr; it is
+// written with 0 (or 1) alone, and all calls but server_lookup_nocase() and server_readdir() take
+// it so.
 
 int server_lookup(server_tree *server, u64 directory, const char *name, size_t length,
                   server_attributes *out);
@@ -54,19 +63,20 @@ int server_lookup_nocase(server_tree *server, u64 directory, const char *name, s
 int server_getattr(server_tree *server, u64 fileid, server_attributes *out);
 /// Copies the body of a link, NUL-terminated, and returns its length.
 int server_readlink(server_tree *server, u64 fileid, char *buffer, size_t size);
-/// A new object. `body` of a symbolic link, else nullptr. -EEXIST when the name is there; with
-/// `excl` false a regular file that is there is the result.
+/// A new object. `body` of a symbolic link, else nullptr. -EEXIST when the name is there, unless
+/// both it and the new object are regular files and `excl` is false: then it is the result.
 int server_create(server_tree *server, u64 directory, const char *name, size_t length, umode_t mode,
                   const char *body, bool excl, server_attributes *out);
 int server_link(server_tree *server, u64 fileid, u64 directory, const char *name, size_t length,
                 server_attributes *out);
-/// A second name for a directory, as a server shows it while somebody moves the directory. -EEXIST.
+/// A second name for a directory, as a server shows it while somebody moves the directory; it may
+/// even be below that directory. ".." leads to where it was.
 int server_add_directory_name(server_tree *server, u64 fileid, u64 directory, const char *name,
                               size_t length);
-/// Removes a name; `directory_wanted` tells rmdir from unlink.
+/// Removes a name, and the object with its last one; `directory_wanted` tells rmdir from unlink.
 int server_remove(server_tree *server, u64 directory, const char *name, size_t length,
                   bool directory_wanted);
-/// `flags`: RENAME_NOREPLACE_FLAG, RENAME_EXCHANGE_FLAG.
+/// `flags`: RENAME_NOREPLACE_FLAG, RENAME_EXCHANGE_FLAG. The new name gets a new cookie.
 int server_rename(server_tree *server, u64 old_directory, const char *old_name, size_t old_length,
                   u64 new_directory, const char *new_name, size_t new_length, unsigned flags);
 int server_setattr(server_tree *server, u64 fileid, umode_t permissions, server_attributes *out);
@@ -78,6 +88,7 @@ int server_parent(server_tree *server, u64 directory, u64 *parent);
 /// The object at a path that begins with "/", without following links.
 int server_find(server_tree *server, const char *path, server_attributes *out);
 /// Somebody else's change, by paths: see remote_change.
-int server_remote_change(server_tree *server, int what, const char *path, const char *second_path);
+int server_remote_change(server_tree *server, remote_change what, const char *path,
+                         const char *second_path);
 
 } // namespace dcsim::inline DCSIM_BACKEND

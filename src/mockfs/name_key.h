@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Names as the disks and servers of the mock file systems keep them: bytes and a length.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+
+#include "dcsim/config.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+/// What a name is looked up by. Owns nothing.
+struct name_key {
+    const char *text;
+    size_t length;
+};
+
+/// "", ".", "..", or with a '/' or NUL in it: no name that could be given to anything.
+inline bool is_no_name(const name_key &key)
+{
+    if (key.length == 0 || memchr(key.text, '/', key.length) || memchr(key.text, '\0', key.length))
+        return true;
+    return key.text[0] == '.' && (key.length == 1 || (key.length == 2 && key.text[1] == '.'));
+}
+
+/// Bytewise, a prefix first. `Entry` has a key().
+template <typename Entry>
+struct name_order {
+    bool operator()(const name_key &a, const name_key &b) const
+    {
+        int order = memcmp(a.text, b.text, a.length < b.length ? a.length : b.length);
+        return order ? order < 0 : a.length < b.length;
+    }
+    bool operator()(const Entry &a, const Entry &b) const
+    {
+        return (*this)(a.key(), b.key());
+    }
+    bool operator()(const name_key &a, const Entry &b) const
+    {
+        return (*this)(a, b.key());
+    }
+    bool operator()(const Entry &a, const name_key &b) const
+    {
+        return (*this)(a.key(), b);
+    }
+};
+
+} // namespace dcsim::inline DCSIM_BACKEND
