@@ -993,6 +993,18 @@ void memfs_for_each_entry(super_block *sb, void (*visit)(void *argument, const m
     }
 }
 
+ino_t memfs_node_ino(const memfs_node *node)
+{
+    return node->ino;
+}
+
+ino_t memfs_ino_of_name(inode *dir, const dentry *dentry)
+{
+    const memfs_name *name = find_name(node_of(dir), key_of(dentry));
+
+    return name ? name->node->ino : 0;
+}
+
 ino_t memfs_root_ino(super_block *sb)
 {
     return disk_of(sb)->root->ino;

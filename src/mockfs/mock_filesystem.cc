@@ -16,6 +16,7 @@ namespace
 
 constexpr const mock_filesystem *const all_filesystems[] = {
     &memfs_filesystem,
+    &slowfs_filesystem,
 };
 
 } // namespace

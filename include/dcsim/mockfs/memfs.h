@@ -87,6 +87,11 @@ struct memfs_entry {
 /// Nobody changes anything meanwhile. Takes no locks.
 void memfs_for_each_entry(super_block *sb, void (*visit)(void *argument, const memfs_entry &),
                           void *argument);
+/// Inode number of a node. Constant.
+ino_t memfs_node_ino(const memfs_node *node);
+/// Inode number of what the name of `dentry` stands for in `dir`, or 0 when it has no such name.
+/// For ->before_lookup(): the i_rwsem of `dir` is held at least shared.
+ino_t memfs_ino_of_name(inode *dir, const dentry *dentry);
 /// Inode number of the root directory.
 ino_t memfs_root_ino(super_block *sb);
 /// Nodes on the disk, the root included.
