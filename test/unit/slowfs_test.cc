@@ -9,6 +9,7 @@
 #include "dcsim/kernel/slab.h"
 #include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/mockfs/slowfs.h"
+#include "gate.h"
 #include "threads.h"
 #include "vfs_fixture.h"
 
@@ -77,7 +78,7 @@ TEST_F(Slowfs, GateHoldsALookupUntilItIsOpened)
     EXPECT_FALSE(slowfs_filesystem.has_pending(sb));
 
     dentry *found = nullptr;
-    test_thread waiter([&] { found = look_up("f"); });
+    blocking_thread waiter([&] { found = look_up("f"); });
     wait_until([&] { return slowfs_filesystem.has_pending(sb); });
     EXPECT_EQ(slowfs_waiting_at(sb, FIRST_FILE), 1);
     EXPECT_EQ(found, nullptr);
@@ -96,10 +97,10 @@ TEST_F(Slowfs, TheSecondLookupOfANameWaitsForTheFirstNotAtTheGate)
     ASSERT_EQ(flag(add("f"), "gate"), 0);
 
     dentry *found[2] = {};
-    test_thread first([&] { found[0] = look_up("f"); });
+    blocking_thread first([&] { found[0] = look_up("f"); });
     wait_until([&] { return slowfs_waiting_at(sb, FIRST_FILE) == 1; });
-    test_thread second([&] { found[1] = look_up("f"); });
-    wait_until([&] { return vfs_counter_value(D_ALLOC_PARALLEL_WAITS) > 0; });
+    blocking_thread second([&] { found[1] = look_up("f"); });
+    wait_until([&] { return vfs_counter_value(LOOKUP_WAITS) > 0; });
     EXPECT_EQ(slowfs_waiting_at(sb, FIRST_FILE), 1);
 
     EXPECT_EQ(slowfs_open_gate(sb, FIRST_FILE), 0);
@@ -116,7 +117,7 @@ TEST_F(Slowfs, AGateClosedAgainHoldsNobodyWhoWasLetThrough)
 
     ASSERT_EQ(flag(file, "gate"), 0);
     dentry *found = nullptr;
-    test_thread waiter([&] { found = look_up("f"); });
+    blocking_thread waiter([&] { found = look_up("f"); });
     wait_until([&] { return slowfs_waiting_at(sb, FIRST_FILE) == 1; });
     EXPECT_EQ(slowfs_open_gate(sb, FIRST_FILE), 0);
     EXPECT_EQ(flag(file, "gate"), 0);
