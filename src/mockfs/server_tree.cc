@@ -28,7 +28,6 @@
 #include "dcsim/kernel/slab.h"
 #include "dcsim/kernel/spinlock.h"
 #include "dcsim/mockfs/mock_filesystem.h"
-#include "dcsim/refs.h"
 #include "dcsim/vfs/inode.h"
 #include "name_key.h"
 
@@ -132,15 +131,30 @@ struct server_tree {
 namespace
 {
 
-/// A request arrives: the point at which others may come first.
-void serve(server_tree *server)
+/// One request: it arrives, which is the point where others may come first, takes its time, and is
+/// carried out in one section of the server's lock.
+class DCSIM_ATTRIBUTE(scoped_lockable) request
 {
-    u64 delay = READ_ONCE(server->delay);
+  public:
+    explicit request(server_tree *server) __acquires(&server->lock) : server_(server)
+    {
+        u64 delay = READ_ONCE(server->delay);
 
-    cond_resched();
-    if (delay)
-        sleep_for_microseconds(delay);
-}
+        cond_resched();
+        if (delay)
+            sleep_for_microseconds(delay);
+        spin_lock(&server_->lock);
+    }
+    ~request() __releases()
+    {
+        spin_unlock(&server_->lock);
+    }
+    request(const request &) = delete;
+    request &operator=(const request &) = delete;
+
+  private:
+    server_tree *server_;
+};
 
 // --- Memory. No lock is needed: what these make or free is in no tree. ---
 
@@ -339,10 +353,10 @@ server_tree *server_tree_create(u64 first_fileid)
     server = new (memory) server_tree();
     spin_lock_init(&server->lock, "server_tree.lock");
     server->root = first_fileid;
-
-    spin_guard guard(&server->lock);
+    spin_lock(&server->lock);
     server->last_fileid = first_fileid - 1;
     add_object(server, root);
+    spin_unlock(&server->lock);
     return server;
 }
 
@@ -370,9 +384,12 @@ u64 server_root(const server_tree *server)
 
 long server_object_count(server_tree *server)
 {
-    spin_guard guard(&server->lock);
+    long count;
 
-    return server->object_count;
+    spin_lock(&server->lock);
+    count = server->object_count;
+    spin_unlock(&server->lock);
+    return count;
 }
 
 // --- Questions ---
@@ -384,11 +401,10 @@ int server_lookup(server_tree *server, u64 directory, const char *name, size_t l
     server_name *found;
     int error;
 
-    serve(server);
     if (length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
 
-    spin_guard guard(&server->lock);
+    request request(server);
     error = find_directory(server, directory, &dir);
     if (error)
         return error;
@@ -405,11 +421,10 @@ int server_lookup_nocase(server_tree *server, u64 directory, const char *name, s
     server_object *dir;
     int error;
 
-    serve(server);
     if (length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
 
-    spin_guard guard(&server->lock);
+    request request(server);
     error = find_directory(server, directory, &dir);
     if (error)
         return error;
@@ -425,8 +440,7 @@ int server_getattr(server_tree *server, u64 fileid, server_attributes *out)
 {
     server_object *object;
 
-    serve(server);
-    spin_guard guard(&server->lock);
+    request request(server);
     object = find_object(server, fileid);
     if (!object)
         return -ESTALE;
@@ -438,8 +452,7 @@ int server_readlink(server_tree *server, u64 fileid, char *buffer, size_t size)
 {
     server_object *object;
 
-    serve(server);
-    spin_guard guard(&server->lock);
+    request request(server);
     object = find_object(server, fileid);
     if (!object)
         return -ESTALE;
@@ -456,8 +469,7 @@ int server_readdir(server_tree *server, u64 directory, u64 cookie, server_entry 
     server_object *dir;
     int error;
 
-    serve(server);
-    spin_guard guard(&server->lock);
+    request request(server);
     error = find_directory(server, directory, &dir);
     if (error)
         return error;
@@ -473,8 +485,7 @@ int server_parent(server_tree *server, u64 directory, u64 *parent)
     server_object *dir;
     int error;
 
-    serve(server);
-    spin_guard guard(&server->lock);
+    request request(server);
     error = find_directory(server, directory, &dir);
     if (!error)
         *parent = parent_of(dir)->fileid;
@@ -529,8 +540,7 @@ int server_find(server_tree *server, const char *path, server_attributes *out)
     place place;
     int error;
 
-    serve(server);
-    spin_guard guard(&server->lock);
+    request request(server);
     error = find_place(server, path, &place);
     if (error)
         return error;
@@ -586,14 +596,13 @@ int server_create(server_tree *server, u64 directory, const char *name, size_t l
     server_name *fresh;
     server_object *object;
 
-    serve(server);
     if (error)
         return error;
     fresh = new_name(key);
     object = new_object(mode, body);
     error = -ENOMEM;
     if (fresh && object) {
-        spin_guard guard(&server->lock);
+        request request(server);
         error = create_locked(server, directory, fresh, object, excl, out, &made);
     }
     if (!made) {
@@ -633,14 +642,13 @@ int add_link(server_tree *server, u64 fileid, u64 directory, const name_key &key
     int error = check_new_name(key);
     server_name *fresh;
 
-    serve(server);
     if (error)
         return error;
     fresh = new_name(key);
     if (!fresh)
         return -ENOMEM;
     {
-        spin_guard guard(&server->lock);
+        request request(server);
         error = link_locked(server, fileid, directory, fresh, directory_wanted, out);
     }
     if (error)
@@ -692,8 +700,7 @@ int remove_locked(server_tree *server, u64 directory, const name_key &key, bool 
 int server_remove(server_tree *server, u64 directory, const char *name, size_t length,
                   bool directory_wanted)
 {
-    serve(server);
-    spin_guard guard(&server->lock);
+    request request(server);
     return remove_locked(server, directory, {name, length}, directory_wanted);
 }
 
@@ -781,7 +788,6 @@ int server_rename(server_tree *server, u64 old_directory, const char *old_name, 
     bool used;
     server_name *fresh;
 
-    serve(server);
     if (error)
         return error;
     if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
@@ -790,7 +796,7 @@ int server_rename(server_tree *server, u64 old_directory, const char *old_name, 
     if (!fresh)
         return -ENOMEM;
     {
-        spin_guard guard(&server->lock);
+        request request(server);
         error = rename_locked(server, old_directory, {old_name, old_length}, new_directory, fresh,
                               flags, &used);
     }
@@ -803,8 +809,7 @@ int server_setattr(server_tree *server, u64 fileid, umode_t permissions, server_
 {
     server_object *object;
 
-    serve(server);
-    spin_guard guard(&server->lock);
+    request request(server);
     object = find_object(server, fileid);
     if (!object)
         return -ESTALE;
@@ -910,14 +915,13 @@ int server_remote_change(server_tree *server, remote_change what, const char *pa
     int error = check_new_name(key);
     change_parts parts = {};
 
-    serve(server);
     if (error)
         return error;
     parts.name = new_name(key);
     parts.object = new_object(mode, nullptr);
     error = -ENOMEM;
     if (parts.name && parts.object) {
-        spin_guard guard(&server->lock);
+        request request(server);
         error = change_locked(server, what, path, second_path, &parts);
     }
     if (!parts.name_used)
