@@ -46,6 +46,7 @@ enum : umode_t {
 enum inode_flags : unsigned {
     S_DEAD = 1u << 4,       ///< removed directory: nothing may be created or looked up in it
     S_AUTOMOUNT = 1u << 11, ///< a mount is made here on demand
+    S_CASEFOLD = 1u << 15,  ///< directory in which names that differ in case are one; constant
 };
 
 /// i_opflags: what d_flags_for_inode() found out about i_op once and for all.
@@ -143,6 +144,12 @@ inline bool inode_is_directory(const inode *inode)
 inline bool IS_DEADDIR(const inode *inode)
 {
     return READ_ONCE(inode->i_flags) & S_DEAD;
+}
+
+/// A directory in which names that differ in case are one.
+inline bool IS_CASEFOLDED(const inode *inode)
+{
+    return READ_ONCE(inode->i_flags) & S_CASEFOLD;
 }
 
 /// The inode (sb, ino), referenced: found, or new with I_NEW set, which the caller fills in and

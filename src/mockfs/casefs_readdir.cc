@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Reading a casefs directory, which may fill the cache on the way.
+//
+// The server sends attributes with every entry, so who reads a directory knows as much about each
+// name as a ->lookup() would find out: `prime` puts it into the cache.
+#include "casefs.h"
+#include "dcsim/kernel/err.h"
+#include "dcsim/vfs/file.h"
+#include "dcsim/vfs/libfs.h"
+#include "dcsim/vfs/lookup_era.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+/// Positions are the server's cookies, behind the two of "." and "..".
+constexpr int64_t FIRST_POSITION = 2;
+
+/// Is the cached dentry the entry that was read? Then its inode learns what the server says.
+bool update_in_place(const dentry *dentry, const server_attributes &attributes)
+{
+    inode *inode = d_inode(dentry);
+
+    if (!inode || inode->i_ino != attributes.fileid)
+        return false;
+    if ((READ_ONCE(inode->i_mode) ^ attributes.mode) & S_IFMT_MASK)
+        return false;
+    casefs_update(inode, attributes);
+    return true;
+}
+
+// As Linux v6.12 fs/smb/client/readdir.c cifs_prime_dcache(). The directory's i_rwsem is held
+// shared: lookups of the same name run at the same time, and d_alloc_parallel() decides who is
+// first.
+void casefs_prime_dcache(dentry *parent, qstr *name, const server_attributes &attributes)
+{
+    caller_wait_queue wq;
+    dentry *dentry, *alias;
+
+    dentry = d_hash_and_lookup(parent, name);
+    if (!dentry) {
+retry:
+        dentry = d_alloc_parallel(parent, name, wq.head());
+    }
+    if (IS_ERR(dentry))
+        return;
+    if (!d_in_lookup(dentry)) {
+        // What is mounted on stays, whatever the server says.
+        if (d_mountpoint(dentry) || update_in_place(dentry, attributes)) {
+            dput(dentry);
+            return;
+        }
+        d_invalidate(dentry);
+        dput(dentry);
+        goto retry;
+    }
+    alias = d_splice_alias(casefs_iget(parent->d_sb, attributes), dentry);
+    d_lookup_done(dentry);
+    if (alias && !IS_ERR(alias))
+        dput(alias);
+    dput(dentry);
+}
+
+int casefs_readdir(file *file, dir_context *context)
+{
+    casefs_disk *disk = casefs_disk_of(file->f_inode->i_sb);
+    server_entry entry;
+    int more;
+
+    if (!dir_emit_dots(file, context))
+        return 0;
+    for (;;) {
+        more = server_readdir(disk->server, file->f_inode->i_ino,
+                              static_cast<u64>(context->pos - FIRST_POSITION), &entry);
+        if (more <= 0)
+            return more;
+        if (disk->options.prime) {
+            qstr name = make_qstr(entry.name, entry.length);
+
+            casefs_prime_dcache(file->f_path.dentry, &name, entry.attributes);
+        }
+        if (!dir_emit(context, entry.name, static_cast<int>(entry.length), entry.attributes.fileid,
+                      fs_umode_to_dtype(entry.attributes.mode)))
+            return 0;
+        context->pos = static_cast<int64_t>(entry.cookie) + FIRST_POSITION;
+    }
+}
+
+int64_t casefs_dir_llseek(file *file, int64_t offset, int whence)
+{
+    if (whence == 1)
+        offset += file->f_pos;
+    else if (whence != 0)
+        return -EINVAL;
+    if (offset < 0)
+        return -EINVAL;
+    file->f_pos = offset;
+    return offset;
+}
+
+} // namespace
+
+const file_operations casefs_dir_operations = {
+    .iterate_shared = casefs_readdir,
+    .llseek = casefs_dir_llseek,
+};
+
+} // namespace dcsim::inline DCSIM_BACKEND
