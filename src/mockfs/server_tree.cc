@@ -329,6 +329,14 @@ void fill_entry(server_name *name, server_entry *out)
     out->name[name->length] = 0;
 }
 
+/// The change number of a directory that may have gone; 0 then.
+u64 change_of(server_tree *server, u64 directory) __must_hold(&server->lock)
+{
+    server_object *object = find_object(server, directory);
+
+    return object ? object->change : 0;
+}
+
 /// Can anything be called so? 0 or a negative errno.
 int check_new_name(const name_key &key)
 {
@@ -560,6 +568,19 @@ int server_find(server_tree *server, const char *path, server_attributes *out)
 namespace
 {
 
+/// An open of something that is there: 0 or a negative errno.
+int open_object(const server_object *object, server_attributes *out)
+{
+    if (object->is_directory())
+        return -EISDIR;
+    if (S_ISLNK_mode(object->mode))
+        return -ELOOP;
+    if (!S_ISREG_mode(object->mode))
+        return -EEXIST;
+    fill_attributes(object, out);
+    return 0;
+}
+
 /// server_create() with what it needs. Takes the two over when it succeeds and *made is then true.
 int create_locked(server_tree *server, u64 directory, server_name *name, server_object *object,
                   bool excl, server_attributes *out, bool *made) __must_hold(&server->lock)
@@ -573,10 +594,9 @@ int create_locked(server_tree *server, u64 directory, server_name *name, server_
         return error;
     found = find_name(dir, name->key());
     if (found) {
-        if (excl || !S_ISREG_mode(object->mode) || !S_ISREG_mode(found->object->mode))
+        if (excl || !S_ISREG_mode(object->mode))
             return -EEXIST;
-        fill_attributes(found->object, out);
-        return 0;
+        return open_object(found->object, out);
     }
     add_object(server, object);
     attach_name(server, dir, name, object);
@@ -588,7 +608,7 @@ int create_locked(server_tree *server, u64 directory, server_name *name, server_
 } // namespace
 
 int server_create(server_tree *server, u64 directory, const char *name, size_t length, umode_t mode,
-                  const char *body, bool excl, server_attributes *out)
+                  const char *body, bool excl, server_attributes *out, server_change_info *info)
 {
     const name_key key = {name, length};
     int error = check_new_name(key);
@@ -603,7 +623,10 @@ int server_create(server_tree *server, u64 directory, const char *name, size_t l
     error = -ENOMEM;
     if (fresh && object) {
         request request(server);
+        u64 before = change_of(server, directory);
         error = create_locked(server, directory, fresh, object, excl, out, &made);
+        if (!error && info)
+            *info = {before, change_of(server, directory)};
     }
     if (!made) {
         free_name(fresh);
@@ -637,7 +660,7 @@ int link_locked(server_tree *server, u64 fileid, u64 directory, server_name *nam
 }
 
 int add_link(server_tree *server, u64 fileid, u64 directory, const name_key &key,
-             bool directory_wanted, server_attributes *out)
+             bool directory_wanted, server_attributes *out, server_change_info *info)
 {
     int error = check_new_name(key);
     server_name *fresh;
@@ -649,7 +672,10 @@ int add_link(server_tree *server, u64 fileid, u64 directory, const name_key &key
         return -ENOMEM;
     {
         request request(server);
+        u64 before = change_of(server, directory);
         error = link_locked(server, fileid, directory, fresh, directory_wanted, out);
+        if (!error && info)
+            *info = {before, change_of(server, directory)};
     }
     if (error)
         free_name(fresh);
@@ -659,15 +685,15 @@ int add_link(server_tree *server, u64 fileid, u64 directory, const name_key &key
 } // namespace
 
 int server_link(server_tree *server, u64 fileid, u64 directory, const char *name, size_t length,
-                server_attributes *out)
+                server_attributes *out, server_change_info *info)
 {
-    return add_link(server, fileid, directory, {name, length}, false, out);
+    return add_link(server, fileid, directory, {name, length}, false, out, info);
 }
 
 int server_add_directory_name(server_tree *server, u64 fileid, u64 directory, const char *name,
                               size_t length)
 {
-    return add_link(server, fileid, directory, {name, length}, true, nullptr);
+    return add_link(server, fileid, directory, {name, length}, true, nullptr, nullptr);
 }
 
 namespace
@@ -698,10 +724,15 @@ int remove_locked(server_tree *server, u64 directory, const name_key &key, bool 
 } // namespace
 
 int server_remove(server_tree *server, u64 directory, const char *name, size_t length,
-                  bool directory_wanted)
+                  bool directory_wanted, server_change_info *info)
 {
     request request(server);
-    return remove_locked(server, directory, {name, length}, directory_wanted);
+    u64 before = change_of(server, directory);
+    int error = remove_locked(server, directory, {name, length}, directory_wanted);
+
+    if (!error && info)
+        *info = {before, change_of(server, directory)};
+    return error;
 }
 
 namespace
@@ -781,7 +812,8 @@ int rename_locked(server_tree *server, u64 old_directory, const name_key &old_ke
 } // namespace
 
 int server_rename(server_tree *server, u64 old_directory, const char *old_name, size_t old_length,
-                  u64 new_directory, const char *new_name, size_t new_length, unsigned flags)
+                  u64 new_directory, const char *new_name, size_t new_length, unsigned flags,
+                  server_change_info *old_info, server_change_info *new_info)
 {
     const name_key new_key = {new_name, new_length};
     int error = check_new_name(new_key);
@@ -797,8 +829,14 @@ int server_rename(server_tree *server, u64 old_directory, const char *old_name, 
         return -ENOMEM;
     {
         request request(server);
+        u64 old_before = change_of(server, old_directory);
+        u64 new_before = change_of(server, new_directory);
         error = rename_locked(server, old_directory, {old_name, old_length}, new_directory, fresh,
                               flags, &used);
+        if (!error && old_info)
+            *old_info = {old_before, change_of(server, old_directory)};
+        if (!error && new_info)
+            *new_info = {new_before, change_of(server, new_directory)};
     }
     if (!used)
         free_name(fresh);

@@ -426,10 +426,12 @@ int vfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
         dont_mount(new_dentry);
         detach_mounts(new_dentry);
     }
-    if (!(flags & RENAME_EXCHANGE_FLAG))
-        d_move(old_dentry, new_dentry);
-    else
-        d_exchange(old_dentry, new_dentry);
+    if (!(old_dir->i_sb->s_type->fs_flags & FS_RENAME_DOES_D_MOVE)) {
+        if (!(flags & RENAME_EXCHANGE_FLAG))
+            d_move(old_dentry, new_dentry);
+        else
+            d_exchange(old_dentry, new_dentry);
+    }
 out:
     unlock_for_rename(locks);
     dput(new_dentry);

@@ -167,8 +167,12 @@ TEST_F(ServerTree, AnExistingFileIsTheResultUnlessItMustBeNew)
     EXPECT_EQ(make(ROOT, "f", FILE_MODE, nullptr, true), -EEXIST);
     EXPECT_EQ(make(ROOT, "f", FILE_MODE, nullptr, false), static_cast<int64_t>(f));
     EXPECT_EQ(make(ROOT, "f", DIRECTORY_MODE, nullptr, false), -EEXIST);
-    EXPECT_EQ(make(ROOT, "d", FILE_MODE, nullptr, false), -EEXIST);
-    EXPECT_EQ(server_object_count(server), 3);
+    EXPECT_EQ(make(ROOT, "d", FILE_MODE, nullptr, false), -EISDIR);
+    make(ROOT, "l", S_IFLNK_TYPE | 0777, "f");
+    make(ROOT, "p", S_IFIFO_TYPE | 0644);
+    EXPECT_EQ(make(ROOT, "l", FILE_MODE, nullptr, false), -ELOOP);
+    EXPECT_EQ(make(ROOT, "p", FILE_MODE, nullptr, false), -EEXIST);
+    EXPECT_EQ(server_object_count(server), 5);
 }
 
 TEST_F(ServerTree, AnObjectGoesWithItsLastName)
@@ -215,6 +219,32 @@ TEST_F(ServerTree, EveryChangeMovesTheChangeNumber)
     EXPECT_EQ(attributes_of(d).change, with_file);
     ASSERT_EQ(rename(d, "f", ROOT, "f"), 0);
     EXPECT_GT(attributes_of(d).change, with_file);
+}
+
+TEST_F(ServerTree, TellsWhatAChangeDidToTheDirectory)
+{
+    u64 d = directory(ROOT, "d");
+    server_change_info info, other;
+    u64 change = attributes_of(d).change;
+
+    ASSERT_EQ(server_create(server, d, "f", 1, FILE_MODE, nullptr, false, nullptr, &info), 0);
+    EXPECT_EQ(info.before, change);
+    EXPECT_EQ(info.after, change = attributes_of(d).change);
+    ASSERT_EQ(server_create(server, d, "f", 1, FILE_MODE, nullptr, false, nullptr, &info), 0);
+    EXPECT_EQ(info.before, change);
+    EXPECT_EQ(info.after, change);
+    ASSERT_EQ(server_link(server, static_cast<u64>(look(d, "f")), d, "g", 1, nullptr, &info), 0);
+    EXPECT_EQ(info.before, change);
+    EXPECT_EQ(info.after, change = attributes_of(d).change);
+    ASSERT_EQ(server_remove(server, d, "f", 1, false, &info), 0);
+    EXPECT_EQ(info.before, change);
+    EXPECT_EQ(info.after, change = attributes_of(d).change);
+    u64 root_change = attributes_of(ROOT).change;
+    ASSERT_EQ(server_rename(server, d, "g", 1, ROOT, "g", 1, 0, &info, &other), 0);
+    EXPECT_EQ(info.before, change);
+    EXPECT_EQ(info.after, attributes_of(d).change);
+    EXPECT_EQ(other.before, root_change);
+    EXPECT_EQ(other.after, attributes_of(ROOT).change);
 }
 
 TEST_F(ServerTree, RenamesOverWhatIsThere)

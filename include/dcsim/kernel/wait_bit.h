@@ -61,4 +61,37 @@ inline void wait_var_event_spinlock(const void *var, Condition condition, spinlo
     finish_wait(wq, &entry.wait);
 }
 
+/// Sleeps until condition() holds, which is tested without a lock: wakers make it true before a
+/// full barrier and wake_up_var(), as store_release_wake_up() does.
+template <typename Condition>
+inline void wait_var_event(const void *var, Condition condition)
+{
+    wait_queue_head *wq;
+    wait_var_entry entry;
+
+    might_sleep();
+    if (condition())
+        return;
+    wq = __var_waitqueue(var);
+    init_wait_var_entry(&entry, var);
+    for (;;) {
+        prepare_to_wait(wq, &entry.wait);
+        if (condition())
+            break;
+        schedule();
+    }
+    finish_wait(wq, &entry.wait);
+}
+
+/// Stores and wakes those who wait for the field to change; whoever sees the value sees what was
+/// done before.
+template <typename T>
+inline void store_release_wake_up(once<T> *field, T value)
+{
+    smp_store_release(field, value);
+    // Between the store and the look at the queue; pairs with the one in prepare_to_wait().
+    smp_mb();
+    wake_up_var(field);
+}
+
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -38,6 +38,13 @@ struct server_entry {
     char name[256]; ///< NUL-terminated
 };
 
+/// server_attributes::change of a directory just before and just after a request that changed it, so
+/// that a client can tell its own change from other people's. Equal when nothing was changed.
+struct server_change_info {
+    u64 before;
+    u64 after;
+};
+
 /// An empty tree whose root has the file id `first_fileid`; nullptr without memory.
 server_tree *server_tree_create(u64 first_fileid);
 /// Frees everything. Nobody uses it any more.
@@ -52,7 +59,7 @@ long server_object_count(server_tree *server);
 // Results are 0 or a negative errno: -ESTALE when an id is not there any more, -ENOTDIR when
 // `directory` is none, and what the system call of that name returns. `out` may be nullptr; it is
 // written with 0 (or 1) alone, and all calls but server_lookup_nocase() and server_readdir() take
-// it so.
+// it so. `info` of a change is written with 0 alone as well, and may be nullptr.
 
 int server_lookup(server_tree *server, u64 directory, const char *name, size_t length,
                   server_attributes *out);
@@ -63,22 +70,25 @@ int server_lookup_nocase(server_tree *server, u64 directory, const char *name, s
 int server_getattr(server_tree *server, u64 fileid, server_attributes *out);
 /// Copies the body of a link, NUL-terminated, and returns its length.
 int server_readlink(server_tree *server, u64 fileid, char *buffer, size_t size);
-/// A new object. `body` of a symbolic link, else nullptr. -EEXIST when the name is there, unless
-/// both it and the new object are regular files and `excl` is false: then it is the result.
+/// A new object. `body` of a symbolic link, else nullptr. -EEXIST when the name is there. A regular
+/// file with `excl` false is opened rather than made: what is there is the result if it is a
+/// regular file, else -EISDIR for a directory, -ELOOP for a link, -EEXIST for the rest.
 int server_create(server_tree *server, u64 directory, const char *name, size_t length, umode_t mode,
-                  const char *body, bool excl, server_attributes *out);
+                  const char *body, bool excl, server_attributes *out,
+                  server_change_info *info = nullptr);
 int server_link(server_tree *server, u64 fileid, u64 directory, const char *name, size_t length,
-                server_attributes *out);
+                server_attributes *out, server_change_info *info = nullptr);
 /// A second name for a directory, as a server shows it while somebody moves the directory; it may
 /// even be below that directory. ".." leads to where it was.
 int server_add_directory_name(server_tree *server, u64 fileid, u64 directory, const char *name,
                               size_t length);
 /// Removes a name, and the object with its last one; `directory_wanted` tells rmdir from unlink.
 int server_remove(server_tree *server, u64 directory, const char *name, size_t length,
-                  bool directory_wanted);
+                  bool directory_wanted, server_change_info *info = nullptr);
 /// `flags`: RENAME_NOREPLACE_FLAG, RENAME_EXCHANGE_FLAG. The new name gets a new cookie.
 int server_rename(server_tree *server, u64 old_directory, const char *old_name, size_t old_length,
-                  u64 new_directory, const char *new_name, size_t new_length, unsigned flags);
+                  u64 new_directory, const char *new_name, size_t new_length, unsigned flags,
+                  server_change_info *old_info = nullptr, server_change_info *new_info = nullptr);
 int server_setattr(server_tree *server, u64 fileid, umode_t permissions, server_attributes *out);
 /// The first entry behind `cookie` (0: the first of all), in the order of creation: 1 with *out
 /// filled in, 0 at the end.

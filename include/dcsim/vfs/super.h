@@ -11,8 +11,14 @@
 namespace dcsim::inline DCSIM_BACKEND
 {
 
+/// fs_flags
+enum file_system_flags : unsigned {
+    FS_RENAME_DOES_D_MOVE = 1u << 15, ///< ->rename() moves the dentry itself
+};
+
 struct file_system_type {
     const char *name;
+    unsigned fs_flags = 0;
 };
 
 struct super_block {
