@@ -77,17 +77,16 @@ void thread_team::watch_until_end(clock::time_point deadline,
     std::unique_lock guard(mutex_);
     const auto all_ended = [this] { return running_ == 0; };
 
+    // Looked at before the first wait as well: on a busy machine that may be the only time.
     while (!all_ended()) {
-        const clock::time_point now = clock::now();
-
-        ended_.wait_until(guard, std::min(now + tick, std::max(deadline, now)), all_ended);
-        if (clock::now() >= deadline)
-            break;
         guard.unlock();
         const bool go_on = watch(operations_done());
         guard.lock();
-        if (!go_on)
+        const clock::time_point now = clock::now();
+
+        if (!go_on || now >= deadline)
             break;
+        ended_.wait_until(guard, std::min(now + tick, deadline), all_ended);
     }
     stop_ = true;
     ended_.wait(guard, all_ended);

@@ -24,33 +24,61 @@ namespace
 using clock = thread_team::clock;
 
 /// Keeps the number of dentries near a limit, as a machine short of memory would, while it exists.
+/// How near depends on how often the machine lets it run; when it ends, it catches up.
 class background_reclaim
 {
   public:
     background_reclaim(shared_tree &tree, long max_dentries)
+        : tree_(tree), max_dentries_(max_dentries)
     {
         if (max_dentries > 0)
-            thread_ = std::jthread([&tree, max_dentries](std::stop_token stop) {
+            thread_ = std::jthread([this](std::stop_token stop) {
                 while (!stop.stop_requested()) {
-                    reclaim(tree, get_nr_dentry() - max_dentries);
+                    reclaim(excess());
                     std::this_thread::sleep_for(pause);
                 }
             });
     }
+    ~background_reclaim()
+    {
+        if (!thread_.joinable())
+            return;
+        thread_.request_stop();
+        thread_.join();
+        catch_up();
+    }
+    background_reclaim(const background_reclaim &) = delete;
+    background_reclaim &operator=(const background_reclaim &) = delete;
 
   private:
     static constexpr auto pause = std::chrono::milliseconds(1);
 
-    static void reclaim(shared_tree &tree, long excess)
+    long excess() const
     {
-        if (excess <= 0)
-            return;
-        shrink_control control = {static_cast<unsigned long>(excess)};
-        const long reclaimed = prune_dcache_sb(tree.sb, &control);
-
-        tree.reclaimed.fetch_add(static_cast<uint64_t>(reclaimed), std::memory_order_relaxed);
+        return std::max(get_nr_dentry() - max_dentries_, 0L);
     }
 
+    void reclaim(long excess)
+    {
+        if (excess == 0)
+            return;
+        shrink_control control = {static_cast<unsigned long>(excess)};
+        const long reclaimed = prune_dcache_sb(tree_.sb, &control);
+
+        tree_.reclaimed.fetch_add(static_cast<uint64_t>(reclaimed), std::memory_order_relaxed);
+    }
+
+    /// With the threads of the run at rest. An entry that was used since the last pass is spared
+    /// once, so two turns of the list take all that can be taken.
+    void catch_up()
+    {
+        for (long turns = 2 * get_nr_dentry(), more = excess(); more > 0 && turns > 0;
+             turns -= more, more = excess())
+            reclaim(more);
+    }
+
+    shared_tree &tree_;
+    const long max_dentries_;
     std::jthread thread_;
 };
 
