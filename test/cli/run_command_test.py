@@ -330,8 +330,8 @@ class Run(unittest.TestCase):
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
             done = subprocess.run([DCSIM, "run", "--files", "10", "--ops", "10"], stdout=full,
-                                  stderr=subprocess.PIPE, encoding="utf-8", timeout=PATIENCE_SECONDS,
-                                  check=False)
+                                  stderr=subprocess.PIPE, encoding="utf-8", check=False,
+                                  timeout=PATIENCE_SECONDS)
         self.assertEqual(done.returncode, 70)
         self.assertIn("could not be written", done.stderr)
 
@@ -398,7 +398,7 @@ def interrupt(process):
 
 
 class Interruption(unittest.TestCase):
-    """Ctrl-C: the run ends in good order and says what it has found so far, be it ever so little."""
+    """Ctrl-C: the run ends in good order and says what it has found so far, however little."""
 
     def interrupt(self, *arguments):
         process = subprocess.Popen([DCSIM, "run", *arguments], stdout=subprocess.PIPE,
@@ -649,8 +649,8 @@ class Scenario(Refusal):
             self.assertEqual(sum(states.values()), 2000)
             return [one["reached"] for one in result["sometimes"]]
 
-        a_fails = "A.d=EIO B.d=d0:2 /a=1/1"
-        b_fails = "A.d=d0:2 B.d=EIO /a=1/1"
+        a_fails = f"A.d={-errno.EIO} B.d=d0:2 /a=1/1"
+        b_fails = f"A.d=d0:2 B.d={-errno.EIO} /a=1/1"
         self.assertEqual(reached({a_fails}, "--variant", "a-first"), [2000, 0])
         self.assertEqual(reached({b_fails}, "--variant", "b-first"), [0, 2000])
         self.assertEqual(sum(reached({a_fails, b_fails})), 2000)
@@ -764,7 +764,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     DCSIM = sys.argv.pop(1)
-    # A shell that starts this in the background has SIGINT ignored, and so would what is started here.
+    # A shell that starts this in the background has SIGINT ignored, and so would the runs have it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # ThreadSanitizer waits a second at every exit for reports of threads that are still running.
     os.environ["TSAN_OPTIONS"] = os.environ.get("TSAN_OPTIONS", "") + " atexit_sleep_ms=0"

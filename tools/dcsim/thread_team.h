@@ -53,9 +53,10 @@ class thread_team
     using clock = std::chrono::steady_clock;
 
     /// Runs `work` in `threads` threads at once and returns when all have ended. Meanwhile `watch`
-    /// is called at once and at every tick with the operations done; when it returns false, or `limit` is over,
-    /// the members are told to stop. Returns the seconds from the common start to the last end.
-    /// Throws std::runtime_error when threads cannot be had, and what a member's work throws.
+    /// is called with the operations done, at once and then at every tick; when it returns false,
+    /// or `limit` is over, the members are told to stop. Returns the seconds from the common start
+    /// to the last end. Throws std::runtime_error when threads cannot be had, and what a member's
+    /// work throws.
     static double run(unsigned threads, clock::duration limit,
                       const std::function<void(team_member &)> &work,
                       const std::function<bool(uint64_t)> &watch);
