@@ -18,6 +18,7 @@ void init_waitqueue_entry(wait_queue_entry *entry, task_struct *task)
 {
     entry->task = task;
     entry->func = default_wake_function;
+    stack_object(&entry->entry);
     INIT_LIST_HEAD(&entry->entry);
 }
 

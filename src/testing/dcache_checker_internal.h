@@ -23,6 +23,7 @@
 
 #include "dcache_internal.h"
 #include "dcsim/testing/dcache_checker.h"
+#include "dcsim/vfs/lookup_era.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -118,6 +119,12 @@ inline T glance(const once<T> &field)
 {
     check_access(field.word());
     return *field.word();
+}
+
+/// In lookup, in an era with a caller's queue: where d_lru is at other times there is d_wait.
+inline bool lends_queue(const dentry_facts &dentry)
+{
+    return dentry.has(DCACHE_PAR_LOOKUP) && lookup_era_has_caller_queue(current_lookup_era());
 }
 
 /// Fills in the detail, in the form of printf and headed by the dentry's name, and returns false.

@@ -68,8 +68,11 @@ bool counter_is(vfs_counter counter, long found, broken_invariant *broken)
 bool lru_flags_agree(const dentry_facts &dentry, broken_invariant *broken)
 {
     const list_head *item = &dentry.dentry->d_lru;
-    const bool linked = READ_LOCKED(item->next) != item;
 
+    // The room is d_wait's.
+    if (lends_queue(dentry))
+        return true;
+    const bool linked = READ_LOCKED(item->next) != item;
     if (linked != dentry.has(DCACHE_LRU_LIST))
         return fails(broken, dentry, "d_lru is %s, flags %#x", linked ? "linked" : "not linked",
                      dentry.flags);

@@ -80,8 +80,8 @@ namespace
 {
 
 const lookup_protocol *const protocols[LOOKUP_ERAS] = {
-    &lookup_protocol_7_2, &lookup_protocol_7_2, &lookup_protocol_7_2,
-    &lookup_protocol_7_2, &lookup_protocol_7_2,
+    &lookup_protocol_4_7, &lookup_protocol_4_17, &lookup_protocol_6_0,
+    &lookup_protocol_v3,  &lookup_protocol_7_2,
 };
 
 } // namespace

@@ -68,6 +68,9 @@
 //                            kernel's hand-off. The _non_owner pair may be split over two tasks.
 //                            Unlocking may touch the lock after somebody else got it: the lock must
 //                            outlive that.
+// stack_object(p)            p lies in the caller's frame and is about to be reachable by others, a
+//                            wait queue or its entry, say. Model: whoever uses it after the frame
+//                            has returned is reported. No schedule point.
 // object_pool, memory_*      nullptr when there is no memory; contents undefined unless said.
 // per_cpu_counters           statistics only: never a schedule point, never decides anything.
 // report_warning             WARN: counted, reported, continues (model: a violation). No point.
@@ -145,6 +148,7 @@ static_assert(requires(spinlock_t * lock, once<int *> *word, lockref *ref, lockr
         lockref_try_cmpxchg(ref, seen, 1)
         } -> std::same_as<bool>;
     spin_lock_becomes_outer(lock);
+    stack_object(lock);
 });
 
 static_assert(requires(task_struct * task, rcu_head *head, rcu_callback_t callback) {

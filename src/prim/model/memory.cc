@@ -4,7 +4,9 @@
 // has failures left to hand out.
 #include "dcsim/prim/model/memory.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "internal.h"
 
@@ -41,6 +43,21 @@ void *allocate(const char *pool, size_t bytes, size_t align)
 }
 
 } // namespace
+
+void stack_object(const void *object)
+{
+    task_control &me = current_task();
+    const auto address = reinterpret_cast<uintptr_t>(object);
+    uintptr_t *end = me.stack_object + me.stack_objects;
+
+    if (!in_arena(object) || !in_stack_of(me.id, object) || me.id == main_task)
+        return;
+    *shadow_of(object) = shadow_accessible;
+    // Once is enough for an object that is set up again and again in one frame.
+    if (std::find(me.stack_object, end, address) == end &&
+        me.stack_objects < std::size(me.stack_object))
+        me.stack_object[me.stack_objects++] = address;
+}
 
 object_pool *object_pool_create(const char *name, size_t size, size_t align)
 {

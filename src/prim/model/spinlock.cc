@@ -3,6 +3,7 @@
 // Spinlocks and bit locks of the model.
 #include "dcsim/prim/model/spinlock.h"
 
+#include "dcsim/prim/model/memory.h"
 #include "internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -48,14 +49,8 @@ void tell_invariants(const void *lock, uint8_t lock_class)
 
 void spin_lock_init(spinlock_t *lock, const char *lock_class)
 {
-    task_control &me = current_task();
-
     *lock = {0, lock_class_number(lock_class), 0};
-    if (!in_arena(lock) || !in_stack_of(me.id, lock) || me.id == main_task)
-        return;
-    *shadow_of(lock) = shadow_accessible;
-    if (me.stack_objects < std::size(me.stack_object))
-        me.stack_object[me.stack_objects++] = reinterpret_cast<uintptr_t>(lock);
+    stack_object(lock);
 }
 
 bool spin_is_locked(const spinlock_t *lock)

@@ -24,6 +24,10 @@ void *memory_alloc(size_t size);
 void memory_free(void *memory);
 void *memory_alloc_zeroed(size_t count, size_t size, size_t align = alignof(max_align_t));
 
+/// The object is on the caller's stack, and others may come to it while its function runs: whoever
+/// does later is reported. What is not on the caller's stack is left alone.
+void stack_object(const void *object);
+
 /// The same on every machine.
 uint64_t total_memory_bytes();
 

@@ -35,6 +35,10 @@ void memory_free(void *memory);
 /// Zeroed memory for tables; nullptr when there is none. Freed with memory_free().
 void *memory_alloc_zeroed(size_t count, size_t size, size_t align = alignof(max_align_t));
 
+/// The object is on the caller's stack, and others may come to it while its function runs. Nothing
+/// to do here: AddressSanitizer looks after stacks.
+inline void stack_object(const void *) {}
+
 /// Bytes of memory in the machine, for sizing hash tables as the kernel does at boot.
 uint64_t total_memory_bytes();
 
