@@ -65,6 +65,10 @@ model_program make_program(const exploration &program)
     made.finally = run_finally;
     if (program.invariant)
         made.invariant = [](void *argument) { exploration_of(argument).invariant(); };
+    if (program.after_unlock)
+        made.after_unlock = [](void *argument, const void *lock, const char *lock_class) {
+            exploration_of(argument).after_unlock(lock, lock_class);
+        };
     if (program.warning_expected)
         made.warning_expected = [](void *argument, const char *text) {
             return exploration_of(argument).warning_expected(text);

@@ -43,6 +43,8 @@ struct exploration {
     std::vector<exploration_task> tasks; ///< 1 to 13
     /// Looked at before every step, with nobody in the middle of one. Must not change anything.
     std::function<void()> invariant;
+    /// A spinlock was released: what it guards is at rest. Must not change anything.
+    void (*after_unlock)(const void *lock, const char *lock_class) = nullptr;
     /// Runs alone after the tasks, in every execution: checks, and frees what is to be freed.
     std::function<void()> finally;
     /// Whether a WARN with this text is expected.

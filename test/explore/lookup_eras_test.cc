@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// The wait protocols of all eras: what holds in each of them, and the bug that each of them has.
+#include "dcsim/testing/explore_gtest.h"
+
+#include <string>
+#include <string_view>
+
+#include "dcsim/kernel/err.h"
+#include "dcsim/mockfs/memfs.h"
+#include "dcsim/testing/dcache_checker.h"
+#include "dcsim/vfs/lookup_era.h"
+#include "dcsim/vfs/namei.h"
+#include "dcsim/vfs/vfs.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+using testing::Holds;
+using testing::Violates;
+
+// What the set-up made. Constant from then on.
+super_block *sb;
+
+void mount_in(lookup_era era)
+{
+    explore_check(
+        vfs_init({.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0, .era = era}) == 0,
+        "the vfs starts");
+    sb = memfs_mount({}, "test");
+    memfs_add_node(sb, memfs_root_node(sb), "file", 4, S_IFREG_TYPE | 0644, nullptr);
+    memfs_add_node(sb, memfs_root_node(sb), "dir", 3, S_IFDIR_TYPE | 0755, nullptr);
+}
+
+void unmount()
+{
+    broken_invariant broken;
+
+    explore_check(check_dcache(&broken), "the dcache is in order");
+    explore_check(memfs_unmount(sb) == 0, "nothing is in use");
+    explore_check(vfs_exit().none(), "nothing is left");
+}
+
+dentry *look_up(std::string_view name)
+{
+    return lookup_path(sb->s_root, name.data(), name.size());
+}
+
+void look_up_file()
+{
+    dentry *found = look_up("file");
+
+    explore_check(!IS_ERR(found) && d_inode(found), "a file that exists is found");
+    dput(found);
+}
+
+void look_up_nothing()
+{
+    dentry *found = look_up("none");
+
+    explore_check(IS_ERR(found), "a file that does not exist is not found");
+}
+
+/// d_alloc_parallel() of a name that nobody publishes.
+void look_up_in_vain()
+{
+    caller_wait_queue wq;
+    qstr q = make_hashed_qstr(sb->s_root, "file", 4);
+    dentry *fresh = d_alloc_parallel(sb->s_root, &q, wq.head());
+
+    d_lookup_done(fresh);
+    dput(fresh);
+}
+
+exploration program_in(lookup_era era, std::vector<exploration_task> tasks)
+{
+    exploration program;
+
+    program.name = std::string("lookups in era ") + lookup_era_name(era);
+    program.setup = [era] { mount_in(era); };
+    program.tasks = std::move(tasks);
+    program.after_unlock = check_after_unlock;
+    program.finally = unmount;
+    return program;
+}
+
+class LookupEras : public ::testing::TestWithParam<lookup_era>
+{
+};
+
+TEST_P(LookupEras, TwoLookupsOfAFileShareOneDentry)
+{
+    EXPECT_THAT(explore(program_in(GetParam(), {{"A", look_up_file}, {"B", look_up_file}})),
+                Holds());
+}
+
+TEST_P(LookupEras, TwoLookupsOfNothingShareOneDentry)
+{
+    EXPECT_THAT(explore(program_in(GetParam(), {{"A", look_up_nothing}, {"B", look_up_nothing}})),
+                Holds());
+}
+
+TEST_P(LookupEras, TheNextOneTakesOverALookupThatWasGivenUp)
+{
+    EXPECT_THAT(explore(program_in(GetParam(), {{"A", look_up_in_vain}, {"B", look_up_in_vain}})),
+                Holds());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LookupEras,
+                         ::testing::Values(ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2),
+                         [](const auto &info) {
+                             std::string name = lookup_era_name(info.param);
+                             for (char &c : name)
+                                 c = c == '.' ? '_' : c;
+                             return "v" + name;
+                         });
+
+} // namespace
+
+} // namespace dcsim::inline DCSIM_BACKEND
