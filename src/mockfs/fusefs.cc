@@ -292,9 +292,11 @@ mock_node *fuse_add_node(super_block *sb, mock_node *directory, const char *name
 {
     server_tree *files = fuse_daemon_files(get_fuse_conn_super(sb)->daemon);
     server_attributes attributes;
-    int error =
-        server_create(files, fileid_of(directory), name, length, mode, body, true, &attributes);
+    int error;
 
+    if (S_ISLNK_mode(mode) != (body != nullptr))
+        return ERR_PTR(-EINVAL);
+    error = server_create(files, fileid_of(directory), name, length, mode, body, true, &attributes);
     return error ? static_cast<mock_node *>(ERR_PTR(error)) : node_of(attributes.fileid);
 }
 
