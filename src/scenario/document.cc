@@ -148,6 +148,14 @@ std::optional<int64_t> document::as_number(const toml::node &value, const std::s
     return {};
 }
 
+std::optional<bool> document::as_flag(const toml::node &value, const std::string &name)
+{
+    if (const auto *flag = value.as_boolean())
+        return flag->get();
+    report(place_of(value), name + " is true or false, not " + type_words(value));
+    return {};
+}
+
 std::optional<located_text> document::as_text(const toml::node &value, const std::string &name)
 {
     if (const auto *text = value.as_string())
@@ -190,6 +198,13 @@ void document::read_number(const std::string &section, const std::string &key, i
     if (const toml::node *value = find(section, key))
         if (const auto number = as_number(*value, key, smallest, largest))
             target = static_cast<unsigned>(*number);
+}
+
+void document::read_flag(const std::string &section, const std::string &key, bool &target)
+{
+    if (const toml::node *value = find(section, key))
+        if (const auto flag = as_flag(*value, key))
+            target = *flag;
 }
 
 std::vector<located_text> document::texts(const std::string &section, const std::string &key)

@@ -91,6 +91,7 @@ class document
                                 const char *example);
     std::optional<int64_t> as_number(const toml::node &value, const std::string &name,
                                      int64_t smallest, int64_t largest);
+    std::optional<bool> as_flag(const toml::node &value, const std::string &name);
     std::optional<located_text> as_text(const toml::node &value, const std::string &name);
     /// A text without line breaks that says something.
     std::optional<located_text> as_line(const toml::node &value, const std::string &name);
@@ -99,6 +100,7 @@ class document
     /// Shorthands for section.key, which may be missing.
     void read_number(const std::string &section, const std::string &key, int64_t smallest,
                      int64_t largest, unsigned &target);
+    void read_flag(const std::string &section, const std::string &key, bool &target);
     std::vector<located_text> texts(const std::string &section, const std::string &key);
 
   private:

@@ -63,11 +63,12 @@ scenario_source find_scenario(const std::string &name_or_file)
          nearest_name(name_or_file, names));
 }
 
-scenario load_scenario(const std::string &name_or_file, const std::string &variant_name)
+scenario load_scenario(const std::string &name_or_file, const std::string &variant_name,
+                       const std::string &era)
 {
     const scenario_source source = find_scenario(name_or_file);
 
-    return parse_scenario(source.text, source.file, variant_name);
+    return parse_scenario(source.text, source.file, variant_name, era);
 }
 
 } // namespace dcsim::scenario

@@ -23,8 +23,8 @@ namespace
 
 constexpr int64_t known_format = 1;
 
-const key_list sections = {"format", "title",  "teaches", "notes",   "dcache",  "tree", "setup",
-                           "task",   "faults", "check",   "explore", "variant", "note"};
+const key_list sections = {"format", "title", "teaches", "seeds", "notes",   "dcache",  "tree",
+                           "setup",  "task",  "faults",  "check", "explore", "variant", "note"};
 
 /// A section with fixed keys.
 struct section_keys {
@@ -34,7 +34,9 @@ struct section_keys {
 };
 
 const section_keys fixed_sections[] = {
-    {"dcache", {"hash_buckets", "in_lookup_bits"}, "[dcache]"},
+    {"dcache",
+     {"hash_buckets", "in_lookup_bits", "era", "splice_hashed", "lookup_outside_rwsem"},
+     "[dcache]"},
     {"setup", {"do"}, "[setup]"},
     {"faults", {"allocations", "allow_warnings"}, "[faults]"},
     {"check", {"always", "never", "sometimes", "linearizable", "because"}, "[check]"},
@@ -62,7 +64,9 @@ class file_compiler
     bool check_format();
     void check_sections();
     void read_description();
+    void read_seeds(const toml::node &value);
     void read_limits();
+    void read_era();
     void read_warnings();
     void read_linearizable();
     void read_notes();
@@ -127,9 +131,48 @@ void file_compiler::read_description()
     if (const toml::node *teaches = root.get("teaches"))
         for (const located_text &topic : from_.as_texts(*teaches, "teaches"))
             into_.compiled.teaches.push_back(topic.text);
+    if (const toml::node *seeds = root.get("seeds"))
+        read_seeds(*seeds);
     if (const toml::node *notes = root.get("notes"))
         if (const auto text = from_.as_text(*notes, "notes"))
             into_.compiled.notes = text->text;
+}
+
+void file_compiler::read_seeds(const toml::node &value)
+{
+    key_list numbers;
+
+    std::ranges::transform(seed_documents(), std::back_inserter(numbers),
+                           &seed_description::number);
+    for (const located_text &number : from_.as_texts(value, "seeds")) {
+        if (std::ranges::find(numbers, number.text) == numbers.end())
+            from_.report(number.where,
+                         "there is no document '" + number.text + "': they are " + numbers.front() +
+                             " to " + numbers.back(),
+                         nearest_name(number.text, numbers));
+        else
+            into_.compiled.seeds.push_back(number.text);
+    }
+}
+
+void file_compiler::read_era()
+{
+    const toml::node *value = from_.find("dcache", "era");
+    const auto name = value ? from_.as_text(*value, "era") : std::nullopt;
+    scenario &into = into_.compiled;
+    key_list names;
+
+    std::ranges::transform(eras(), std::back_inserter(names), &era_description::name);
+    if (name && !find_era(name->text))
+        from_.report(name->where, "there is no era '" + name->text + "'",
+                     nearest_name(name->text, names));
+    else if (name)
+        into.era = name->text;
+    from_.read_flag("dcache", "splice_hashed", into.splice_hashed);
+    from_.read_flag("dcache", "lookup_outside_rwsem", into.lookup_outside_rwsem);
+    if (into.lookup_outside_rwsem && find_era(into.era)->caller_queue)
+        from_.report(place_of(*from_.find("dcache", "lookup_outside_rwsem")),
+                     "lookup_outside_rwsem is proposed for v3 and later, not for era " + into.era);
 }
 
 void file_compiler::read_limits()
@@ -249,6 +292,7 @@ compiled_file file_compiler::compile()
         check_sections();
         read_description();
         read_limits();
+        read_era();
         read_warnings();
         read_tree(from_, names_, into_.compiled);
         read_tasks(from_, names_, into_.compiled);
@@ -268,7 +312,7 @@ bool same_finding(const finding &one, const finding &other)
     return one.where == other.where && one.message == other.message;
 }
 
-/// What is wrong with a variant and not with the file itself.
+/// What is wrong with a variant, or in an era, and not with the file itself.
 void add_findings(std::vector<finding> &all, const std::vector<finding> &of_file,
                   const std::vector<finding> &of_variant, const std::string &name)
 {
@@ -278,7 +322,7 @@ void add_findings(std::vector<finding> &all, const std::vector<finding> &of_file
 
         if (known)
             continue;
-        one.message = "variant " + name + ": " + one.message;
+        one.message = name + ": " + one.message;
         all.push_back(std::move(one));
     }
 }
@@ -309,46 +353,94 @@ toml::table parse_toml(std::string_view text, const std::string &file_name)
         {{file_name, {}, "there is no variant '" + name + "'" + list, nearest_name(name, names)}});
 }
 
-} // namespace
-
-scenario parse_scenario(std::string_view toml, const std::string &file_name,
-                        const std::string &variant_name)
+void throw_any(std::vector<finding> findings, const std::string &file_name)
 {
-    const toml::table root = parse_toml(toml, file_name);
-    const file_text text(toml);
-    const document::changes unchanged;
-    compiled_file base = file_compiler(text, root, unchanged).compile();
-    std::vector<finding> findings = base.findings;
-    scenario chosen = base.compiled;
-    bool found = variant_name.empty();
-
-    for (const read_variant &one : base.variants) {
-        compiled_file varied = file_compiler(text, root, one.changes).compile();
-
-        add_findings(findings, base.findings, varied.findings, one.described.name);
-        if (one.described.name == variant_name) {
-            chosen = std::move(varied.compiled);
-            chosen.expect = one.described.expect;
-            found = true;
-        }
-    }
     std::ranges::stable_sort(findings, {}, &finding::where);
     for (finding &one : findings)
         one.file = file_name;
     if (!findings.empty())
         throw scenario_error(std::move(findings));
-    if (!found)
-        unknown_variant(file_name, variant_name, base.variants);
+}
 
-    for (const read_variant &one : base.variants)
+/// All there is in a file.
+struct read_file {
+    toml::table root;
+    file_text text;
+    compiled_file base;
+    std::vector<scenario> variants; ///< in the order of base.variants
+
+    read_file(std::string_view toml, const std::string &file_name)
+        : root(parse_toml(toml, file_name)), text(toml), base(compile({}))
+    {
+        std::vector<finding> findings = base.findings;
+
+        for (read_variant &one : base.variants) {
+            compiled_file varied = compile(one.changes);
+
+            add_findings(findings, base.findings, varied.findings, "variant " + one.described.name);
+            varied.compiled.expect = one.described.expect;
+            one.described.era = varied.compiled.era;
+            variants.push_back(std::move(varied.compiled));
+        }
+        throw_any(std::move(findings), file_name);
+    }
+    compiled_file compile(const document::changes &changes) const
+    {
+        return file_compiler(text, root, changes).compile();
+    }
+};
+
+/// The same in another era.
+scenario in_other_era(const read_file &file, document::changes changes, const std::string &era,
+                      const std::string &file_name)
+{
+    const toml::value<std::string> name(era);
+
+    changes["dcache.era"] = {"dcache.era", {}, &name};
+    compiled_file compiled = file.compile(changes);
+    std::vector<finding> findings;
+    add_findings(findings, {}, compiled.findings, "era " + era);
+    throw_any(std::move(findings), file_name);
+    return std::move(compiled.compiled);
+}
+
+} // namespace
+
+scenario parse_scenario(std::string_view toml, const std::string &file_name,
+                        const std::string &variant_name, const std::string &era)
+{
+    const read_file file(toml, file_name);
+    const auto &variants = file.base.variants;
+    scenario chosen = file.base.compiled;
+    document::changes changes;
+    std::string other_era;
+
+    if (!variant_name.empty()) {
+        const auto wanted = std::ranges::find(
+            variants, variant_name, [](const read_variant &one) { return one.described.name; });
+
+        if (wanted == variants.end())
+            unknown_variant(file_name, variant_name, variants);
+        chosen = file.variants[static_cast<size_t>(wanted - variants.begin())];
+        changes = wanted->changes;
+    }
+    if (!era.empty() && era != chosen.era) {
+        const expectation expected = chosen.expect;
+
+        chosen = in_other_era(file, changes, era, file_name);
+        chosen.expect = expected;
+        other_era = era;
+    }
+    for (const read_variant &one : variants)
         chosen.variants.push_back(one.described);
     chosen.file = file_name;
     chosen.variant_name = variant_name;
-    chosen.hash = scenario_hash(toml, variant_name);
+    chosen.hash = scenario_hash(toml, variant_name, other_era);
     return chosen;
 }
 
-uint64_t scenario_hash(std::string_view toml, std::string_view variant_name)
+uint64_t scenario_hash(std::string_view toml, std::string_view variant_name,
+                       std::string_view other_era)
 {
     uint64_t hash = 0xcbf29ce484222325u;
     const auto add = [&hash](std::string_view bytes) {
@@ -359,6 +451,10 @@ uint64_t scenario_hash(std::string_view toml, std::string_view variant_name)
     add(toml);
     add(std::string_view("\0", 1));
     add(variant_name);
+    if (!other_era.empty()) {
+        add(std::string_view("\0", 1));
+        add(other_era);
+    }
     return hash;
 }
 

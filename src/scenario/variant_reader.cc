@@ -17,9 +17,20 @@ namespace
 {
 
 const key_list settable_keys = {
-    "dcache.hash_buckets",   "dcache.in_lookup_bits", "setup.do",      "faults.allocations",
-    "faults.allow_warnings", "check.always",          "check.never",   "check.sometimes",
-    "explore.preemptions",   "check.linearizable",    "check.because",
+    "dcache.hash_buckets",
+    "dcache.in_lookup_bits",
+    "dcache.era",
+    "dcache.splice_hashed",
+    "dcache.lookup_outside_rwsem",
+    "setup.do",
+    "faults.allocations",
+    "faults.allow_warnings",
+    "check.always",
+    "check.never",
+    "check.sometimes",
+    "check.linearizable",
+    "check.because",
+    "explore.preemptions",
 };
 
 bool is_variant_name(std::string_view name)
@@ -125,6 +136,13 @@ expectation read_expectation(document &from, const located_text &text)
                     text.text + "\"",
                 nearest_name(value.substr(0, value.find(':')), {"holds", "violated"}));
     return {};
+}
+
+std::string in_words(const expectation &expected)
+{
+    if (!expected.violated)
+        return "holds";
+    return expected.words.empty() ? "violated" : "violated: " + expected.words;
 }
 
 std::vector<read_variant> read_variants(document &from)

@@ -46,8 +46,8 @@ do = ["await(A.d.error == 0)", "d = walk('/a')"]
 """
 
 # What explore --json has whatever comes of the search, and in a violation on top.
-KEYS = ["schema", "scenario", "variant", "title", "port", "result", "strategy", "covered",
-        "memory_model", "seed", "executions", "steps", "longest_execution", "given_up", "seconds",
+KEYS = ["schema", "scenario", "variant", "title", "era", "port", "result", "expected",
+        "as_expected", "strategy", "covered", "memory_model", "seed", "executions", "steps", "longest_execution", "given_up", "seconds",
         "executions_per_second", "steps_per_second", "peak_memory_bytes", "sometimes"]
 VIOLATION_KEYS = ["violation", "token", "replay", "trace"]
 
@@ -124,6 +124,20 @@ class Scenarios(WithFiles):
         answer = run("check", "parallel-lookup", self.write("good.toml", WRONG))
         self.assertEqual((answer.returncode, answer.stdout), (0, ""))
 
+    def test_list_and_explain_tell_era_and_documents(self):
+        file = self.write("old.toml", WRONG.replace("[tree]", "seeds = ['000', '001']\n[dcache]\n"
+                                                    "era = '4.7'\n[tree]", 1))
+        answer = run("explain", file).stdout
+        self.assertIn("waiting for lookups: era 4.7", answer)
+        self.assertIn("from document 001: ", answer)
+        told = result_of("explain", file)
+        self.assertEqual((told["seeds"], told["era"]), (["000", "001"], "4.7"))
+        self.assertEqual(run("list").stdout.split()[:3], ["NAME", "SEEDS", "ERA"])
+        for one in result_of("list")["scenarios"]:
+            self.assertIn("seeds", one)
+            for has_era in [one, *one["variants"]]:
+                self.assertIn(has_era["era"], ("4.7", "4.17", "6.0", "v3", "7.2"))
+
     def test_json_of_list_and_explain(self):
         listed = result_of("list")
         self.assertEqual(listed["schema"], "dcsim.list/1")
@@ -179,6 +193,49 @@ class Explore(WithFiles):
     def test_replay_command_can_be_pasted(self):
         command = result_of("explore", self.write("wrong.toml", WRONG))["replay"].split()
         self.assertEqual(run(*command[1:]).returncode, 1)
+
+    def test_era_is_the_scenarios_or_the_one_asked_for(self):
+        file = self.write("wrong.toml", WRONG + "[variant.old.set]\n'dcache.era' = '6.0'\n")
+        self.assertEqual(result_of("explore", file)["era"], "7.2")
+        self.assertEqual(result_of("explore", file, "--variant", "old")["era"], "6.0")
+        answer = run("explore", file, "--era", "v3")
+        self.assertIn("lookups wait as in era v3", answer.stdout)
+        command = re.search(r"replay: dcsim (.*)", answer.stdout)[1].split()
+        self.assertEqual(command[:4], ["replay", file, "--era", "v3"])
+        self.assertEqual(run(*command).returncode, 1)
+        for other in ([], ["--era", "6.0"], ["--variant", "old"]):
+            refused = run("replay", file, *other, command[-1])
+            self.assertEqual(refused.returncode, 4, other)
+            self.assertIn("another scenario, variant, era or build", refused.stderr)
+
+    def test_unknown_era_gets_a_suggestion(self):
+        answer = run("explore", "lookup-vs-drop", "--era", "4.71")
+        self.assertEqual(answer.returncode, 2)
+        self.assertIn("there is no era '4.71' (did you mean '4.7'?)", answer.stderr)
+
+    def test_expected_verdict_is_success_if_asked_for(self):
+        expecting = "\n[variant.{}]\nexpect = \"{}\"\n"
+        file = self.write("wrong.toml", WRONG + expecting.format("broken", "violated")
+                          + expecting.format("worded", "violated: waits() == 0")
+                          + expecting.format("typed", "violated: expectation")
+                          + expecting.format("other", "violated: deadlock"))
+        for variant, code in (("broken", 0), ("worded", 0), ("typed", 0), ("other", 1)):
+            search = ["explore", file, "--variant", variant]
+            self.assertEqual(run(*search).returncode, 1)
+            answer = run(*search, "--expected")
+            self.assertEqual(answer.returncode, code, variant)
+            self.assertIn("The scenario expects otherwise: violated: deadlock" if code else
+                          "This is what the scenario expects.", answer.stdout)
+            self.assertEqual(result_of(*search)["as_expected"], not code)
+        self.assertEqual(run("explore", file, "--expected").returncode, 1)
+        held = self.write("held.toml", WRONG.replace("waits() == 0", "waits() < 9")
+                          + expecting.format("broken", "violated"))
+        self.assertEqual(run("explore", held, "--expected").returncode, 0)
+        answer = run("explore", held, "--variant", "broken", "--expected")
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn("The scenario expects otherwise: violated", answer.stdout)
+        self.assertEqual(run("explore", held, "--variant", "broken", "--expected", "--executions",
+                             "3").returncode, 3)
 
     def test_deadlock(self):
         answer = run("explore", self.write("deadlock.toml", DEADLOCK))
@@ -327,7 +384,7 @@ class Replay(WithFiles):
     def test_token_of_another_scenario_is_refused(self):
         answer = run("replay", "parallel-lookup", self.token)
         self.assertEqual(answer.returncode, 4)
-        self.assertIn("another scenario, variant or build", answer.stderr)
+        self.assertIn("another scenario, variant, era or build", answer.stderr)
 
     def test_schedule_that_cannot_be_followed_diverges(self):
         head = self.token.split(":")[0]

@@ -32,12 +32,13 @@ std::string data_file(const std::string &name)
 }
 
 /// What is wrong with a file called "f", without that name: "line:column: message".
-std::vector<std::string> findings(const std::string &text, const std::string &variant = "")
+std::vector<std::string> findings(const std::string &text, const std::string &variant = "",
+                                  const std::string &era = "")
 {
     std::vector<std::string> lines;
 
     try {
-        parse_scenario(text, "f", variant);
+        parse_scenario(text, "f", variant, era);
     } catch (const scenario_error &error) {
         for (const finding &one : error.findings())
             lines.push_back(one.text().substr(2));
@@ -275,6 +276,10 @@ TEST(ScenarioDefaults, LeftOutSectionsHaveDefaults)
 
     EXPECT_EQ(plain.hash_buckets, 2u);
     EXPECT_EQ(plain.in_lookup_bits, 0u);
+    EXPECT_EQ(plain.era, "7.2");
+    EXPECT_FALSE(plain.splice_hashed);
+    EXPECT_FALSE(plain.lookup_outside_rwsem);
+    EXPECT_THAT(plain.seeds, IsEmpty());
     EXPECT_EQ(plain.failing_allocations, 0u);
     EXPECT_EQ(plain.preemptions, 2u);
     EXPECT_THAT(plain.tree, IsEmpty());
@@ -442,6 +447,90 @@ TEST(ScenarioHash, IsPartOfTheScenario)
 
     EXPECT_EQ(parse_scenario(text, "x").hash, scenario_hash(text, ""));
     EXPECT_EQ(parse_scenario(text, "y", "slow").hash, scenario_hash(text, "slow"));
+}
+
+TEST(ScenarioHash, KnowsOfAnotherEraThanTheFileSays)
+{
+    const std::string text = file_with("[variant.old]\nset = { 'dcache.era' = '4.7' }\n");
+    const auto hash = [&](const char *variant, const char *era) {
+        return parse_scenario(text, "f", variant, era).hash;
+    };
+
+    EXPECT_EQ(hash("", "7.2"), hash("", ""));
+    EXPECT_EQ(hash("old", "4.7"), hash("old", ""));
+    EXPECT_EQ(hash("", "4.7"), scenario_hash(text, "", "4.7"));
+    EXPECT_NE(hash("", "4.7"), hash("", ""));
+    EXPECT_NE(hash("", "4.7"), hash("", "v3"));
+    EXPECT_NE(hash("", "4.7"), hash("old", ""));
+}
+
+// --- Eras and documents -----------------------------------------------------------------------
+
+TEST(ScenarioEra, IsTheFilesOrTheVariantsOrTheCallers)
+{
+    const std::string text = file_with("[dcache]\n"
+                                       "era = '6.0'\n"
+                                       "splice_hashed = true\n"
+                                       "[variant.new]\n"
+                                       "expect = 'violated'\n"
+                                       "[variant.new.set]\n"
+                                       "'dcache.era' = 'v3'\n"
+                                       "'dcache.splice_hashed' = false\n"
+                                       "'dcache.lookup_outside_rwsem' = true\n");
+    const scenario as_it_is = parse_scenario(text, "f");
+    const scenario varied = parse_scenario(text, "f", "new");
+    const scenario other = parse_scenario(text, "f", "new", "7.2");
+
+    EXPECT_EQ(as_it_is.era, "6.0");
+    EXPECT_TRUE(as_it_is.splice_hashed);
+    EXPECT_FALSE(as_it_is.lookup_outside_rwsem);
+    EXPECT_EQ(as_it_is.variants[0].era, "v3");
+    EXPECT_EQ(varied.era, "v3");
+    EXPECT_FALSE(varied.splice_hashed);
+    EXPECT_TRUE(varied.lookup_outside_rwsem);
+    EXPECT_EQ(other.era, "7.2");
+    EXPECT_TRUE(other.lookup_outside_rwsem);
+    EXPECT_TRUE(other.expect.violated);
+    EXPECT_EQ(other.variants[0].era, "v3");
+}
+
+TEST(ScenarioEra, IsOneThereIs)
+{
+    EXPECT_THAT(findings_with("[dcache]\n"
+                              "era = '4.71'\n"
+                              "splice_hashed = 1\n"),
+                ElementsAre("7:7: there is no era '4.71' (did you mean '4.7'?)",
+                            "8:17: splice_hashed is true or false, not a whole number"));
+    EXPECT_THAT(findings_with("[dcache]\nera = 7.2\n"),
+                ElementsAre("7:7: era must be a text, not a number with a fraction"));
+    EXPECT_THAT(findings(file_with(""), "", "7.3"),
+                ElementsAre(" era 7.3: there is no era '7.3' (did you mean '7.2'?)"));
+}
+
+TEST(ScenarioEra, WithACallersQueueHasNoLookupsOutsideTheLock)
+{
+    const std::string more = "[dcache]\nlookup_outside_rwsem = true\n";
+
+    EXPECT_THAT(findings_with(more), IsEmpty());
+    EXPECT_THAT(findings_with(more + "era = '6.0'\n"),
+                ElementsAre("7:24: lookup_outside_rwsem is proposed for v3 and later, not for era "
+                            "6.0"));
+    EXPECT_THAT(findings(file_with(more), "", "4.17"),
+                ElementsAre("7:24: era 4.17: lookup_outside_rwsem is proposed for v3 and later, "
+                            "not for era 4.17"));
+}
+
+TEST(ScenarioSeeds, AreNumbersOfDocuments)
+{
+    const std::string top = "format = 1\ntitle = 'x'\nseeds = ['000', '003']\n"
+                            "[task.A]\ndo = [\"warm('/a')\"]\n";
+
+    EXPECT_THAT(parse_scenario(top, "f").seeds, ElementsAre("000", "003"));
+    EXPECT_THAT(findings("format = 1\ntitle = 'x'\nseeds = ['002', '0003', 4]\n"
+                         "[task.A]\ndo = [\"warm('/a')\"]\n"),
+                ElementsAre("3:17: there is no document '0003': they are 000 to 004 (did you mean "
+                            "'000'?)",
+                            "3:25: a member of seeds must be a text, not a whole number"));
 }
 
 // --- The file as a whole ----------------------------------------------------------------------

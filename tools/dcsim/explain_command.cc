@@ -52,13 +52,6 @@ const char *kind_words(scenario::file_kind kind)
     return "symlink";
 }
 
-std::string expectation_words(const scenario::expectation &expected)
-{
-    if (!expected.violated)
-        return "holds";
-    return expected.words.empty() ? "violated" : "violated: " + expected.words;
-}
-
 std::string task_name(const scenario::scenario &of, int task)
 {
     return task == scenario::all_tasks ? "" : of.tasks[static_cast<size_t>(task)].name;
@@ -120,6 +113,7 @@ class explanation
     }
 
     void add_description();
+    void add_seeds();
     void add_tree();
     std::string lookup_words(const tree_entry &entry) const;
     void add_setup();
@@ -147,9 +141,22 @@ void explanation::add_description()
         line("  about: " + printable(fmt::format("{}", fmt::join(of_.teaches, ", "))));
     line(fmt::format("  cache: {} hash buckets, {} in-lookup bucket{}", of_.hash_buckets,
                      1u << of_.in_lookup_bits, of_.in_lookup_bits ? "s" : ""));
+    line("  waiting for lookups: era " + of_.era + ", " + scenario::find_era(of_.era)->purpose);
+    if (of_.splice_hashed)
+        line("  d_splice_alias() and d_add() take hashed negative dentries");
+    if (of_.lookup_outside_rwsem)
+        line("  d_alloc_parallel() comes before the directory's i_rwsem");
+    add_seeds();
     if (!of_.notes.empty())
         line();
     paragraph(of_.notes, "  ");
+}
+
+void explanation::add_seeds()
+{
+    for (const scenario::seed_description &one : scenario::seed_documents())
+        if (std::ranges::find(of_.seeds, one.number) != of_.seeds.end())
+            line(fmt::format("  from document {}: {}", one.number, one.title));
 }
 
 std::string explanation::lookup_words(const tree_entry &entry) const
@@ -291,7 +298,7 @@ void explanation::add_variants()
         line(fmt::format("  {}: {}", one.name, printable(one.title)));
         for (const auto &change : one.changes)
             line(fmt::format("      {} = {}", printable(change.key), printable(change.text)));
-        line(fmt::format("      expected: {}", printable(expectation_words(one.expect))));
+        line(fmt::format("      expected: {}", printable(scenario::in_words(one.expect))));
     }
 }
 
@@ -383,8 +390,9 @@ ordered_json variants_json(const scenario::scenario &of)
             changes[change.key] = change.text;
         variants.push_back({{"name", one.name},
                             {"title", one.title},
+                            {"era", one.era},
                             {"set", changes},
-                            {"expect", expectation_words(one.expect)}});
+                            {"expect", scenario::in_words(one.expect)}});
     }
     return variants;
 }
@@ -407,7 +415,11 @@ std::string scenario_json(const scenario::scenario &of)
                          {"hash", scenario::hash_text(of.hash)},
                          {"title", of.title},
                          {"teaches", of.teaches},
+                         {"seeds", of.seeds},
                          {"notes", of.notes},
+                         {"era", of.era},
+                         {"splice_hashed", of.splice_hashed},
+                         {"lookup_outside_rwsem", of.lookup_outside_rwsem},
                          {"hash_buckets", of.hash_buckets},
                          {"in_lookup_bits", of.in_lookup_bits},
                          {"tree", tree_json(of)},
@@ -421,7 +433,7 @@ std::string scenario_json(const scenario::scenario &of)
                          {"linearizable", of.not_linearizable.empty()},
                          {"not_linearizable_because", of.not_linearizable},
                          {"preemptions", of.preemptions},
-                         {"expect", expectation_words(of.expect)},
+                         {"expect", scenario::in_words(of.expect)},
                          {"variants", variants_json(of)},
                          {"on_the_way", notes_json(of)}})
                .dump(2) +

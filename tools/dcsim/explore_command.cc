@@ -71,6 +71,11 @@ std::unique_ptr<scenario_program> make_program(const explore_options &options,
     }
 }
 
+scenario::scenario load(const explore_options &options)
+{
+    return scenario::load_scenario(options.scenario, options.variant, options.era);
+}
+
 /// Ties a token to what it counts steps of.
 uint32_t token_hash(const scenario::scenario &scenario, const scenario_program &program)
 {
@@ -133,6 +138,8 @@ std::string replay_arguments(const explore_options &options, const std::string &
 
     if (!options.variant.empty())
         text += " --variant " + options.variant;
+    if (!options.era.empty())
+        text += " --era " + options.era;
     if (!options.port.empty())
         text += " --port " + options.port;
     return text + " " + token;
@@ -152,6 +159,11 @@ void add_common_options(CLI::App *command, explore_options &options)
         ->required();
     command->add_option("--variant", options.variant, "a variant of the scenario")
         ->type_name("NAME");
+    command
+        ->add_option("--era", options.era,
+                     "the kernel whose lookups wait by its protocol, in place of the scenario's: "
+                     "4.7, 4.17, 6.0, v3, 7.2")
+        ->type_name("ERA");
     command
         ->add_option("--port", options.port, "a module with a patched port instead of the built-in")
         ->type_name("FILE");
@@ -208,6 +220,8 @@ CLI::App *add_explore_command(CLI::App &parser, explore_options &options)
         ->type_name("D")
         ->check(CLI::Range(1u, 8u));
     command->add_flag("!--no-shrink", options.shrink, "keep the failing schedule as it was found");
+    command->add_flag("--expected", options.expected,
+                      "success is what the scenario expects of itself or of the variant");
     command->footer(
         "Strategies:\n"
         "  bounded      everything with 0 preemptions, then with 1, up to --preemptions\n"
@@ -217,7 +231,8 @@ CLI::App *add_explore_command(CLI::App &parser, explore_options &options)
         "  round-robin  everybody in turn, with longer and longer turns\n"
         "Exit codes:\n"
         "  0 the rules hold, and the search was complete within its bound\n"
-        "  1 a rule is broken, or a `sometimes` was never reached\n"
+        "  1 a rule is broken, or a `sometimes` was never reached; with --expected, the\n"
+        "    scenario expects something else\n"
         "  2 usage or scenario error   3 inconclusive: a limit ended the search\n"
         "  70 internal error           130 interrupted\n"
         "Examples:\n"
@@ -243,7 +258,7 @@ CLI::App *add_replay_command(CLI::App &parser, explore_options &options)
 
 int explore_command(const explore_options &options)
 {
-    const scenario::scenario scenario = scenario::load_scenario(options.scenario, options.variant);
+    const scenario::scenario scenario = load(options);
     const auto program = make_program(options, scenario);
     search_options search = search_options_of(options, scenario);
     explore_outcome outcome;
@@ -277,12 +292,14 @@ int explore_command(const explore_options &options)
         return exit_internal;
     if (interrupted())
         return exit_interrupted;
+    if (options.expected && outcome.search.outcome != verdict::inconclusive)
+        return is_as_expected(scenario, outcome) ? exit_passed : exit_check_failed;
     return exit_code_of(outcome);
 }
 
 int replay_command(const explore_options &options)
 {
-    const scenario::scenario scenario = scenario::load_scenario(options.scenario, options.variant);
+    const scenario::scenario scenario = load(options);
     const auto program = make_program(options, scenario);
     const auto tasks = static_cast<unsigned>(scenario.tasks.size());
     schedule_token token;
@@ -293,8 +310,8 @@ int replay_command(const explore_options &options)
         throw usage_error(fmt::format("token '{}': {}", printable(options.token), problem));
     if (token.hash != token_hash(scenario, *program)) {
         fmt::print(stderr,
-                   "dcsim replay: this token was made for another scenario, variant or build of "
-                   "the port ({:08x}, here {:08x}): its steps mean something else here\n",
+                   "dcsim replay: this token was made for another scenario, variant, era or build "
+                   "of the port ({:08x}, here {:08x}): its steps mean something else here\n",
                    token.hash, token_hash(scenario, *program));
         return exit_diverged;
     }

@@ -15,6 +15,7 @@ namespace dcsim::cli
 struct explore_options {
     std::string scenario; ///< name or file
     std::string variant;
+    std::string era;  ///< in place of the scenario's, or ""
     std::string port; ///< module with a patched port, or ""
     std::string strategy = "bounded";
     int preemptions = -1; ///< -1: what the scenario says
@@ -24,7 +25,8 @@ struct explore_options {
     unsigned pct_depth = 0;
     uint32_t step_limit = 100000;
     bool shrink = true;
-    std::string carrier; ///< "": what suits the build
+    bool expected = false; ///< success is the verdict that the scenario expects
+    std::string carrier;   ///< "": what suits the build
     bool full = false;
     bool json = false;
     std::string token; ///< replay

@@ -58,6 +58,25 @@ std::string preemptions_text(unsigned count)
     return fmt::format("{} preemption{}", count, count == 1 ? "" : "s");
 }
 
+/// Of what, where that is not the usual.
+std::string era_text(const scenario::scenario &scenario)
+{
+    return scenario.era == scenario::scenario().era
+               ? ""
+               : fmt::format("  lookups wait as in era {}\n", scenario.era);
+}
+
+std::string expectation_text(const scenario::scenario &scenario, const explore_outcome &outcome)
+{
+    const bool expected = is_as_expected(scenario, outcome);
+
+    if (outcome.search.outcome == verdict::inconclusive || (expected && !scenario.expect.violated))
+        return "";
+    return fmt::format("  {}\n", expected ? "This is what the scenario expects."
+                                          : "The scenario expects otherwise: " +
+                                                scenario::in_words(scenario.expect));
+}
+
 std::string speed_text(const search_result &search)
 {
     return fmt::format("  {} execution{}, {} steps (longest {}), {:.2f} s, {} executions/s\n",
@@ -149,6 +168,17 @@ int exit_code_of(const explore_outcome &outcome)
     return exit_inconclusive;
 }
 
+bool is_as_expected(const scenario::scenario &scenario, const explore_outcome &outcome)
+{
+    const violation &broken = outcome.search.broken;
+
+    if (!scenario.expect.violated)
+        return outcome.search.outcome == verdict::holds && all_reached(outcome);
+    return outcome.search.outcome == verdict::violated &&
+           fmt::format("{}: {}", violation_name(broken.kind), broken.text)
+                   .find(scenario.expect.words) != std::string::npos;
+}
+
 std::string explore_text(const explore_options &options, const scenario::scenario &scenario,
                          const search_options &search, const explore_outcome &outcome)
 {
@@ -156,9 +186,11 @@ std::string explore_text(const explore_options &options, const scenario::scenari
         fmt::format("{}{}: {}\n", options.scenario,
                     options.variant.empty() ? "" : " (" + options.variant + ")", scenario.title);
 
+    text += era_text(scenario);
     text += verdict_text(search, outcome);
     if (outcome.search.outcome == verdict::violated)
         text += indented(outcome.search.broken.text, "  ");
+    text += expectation_text(scenario, outcome);
     text += speed_text(outcome.search);
     text += sometimes_text(outcome);
     if (!outcome.lanes.empty()) {
@@ -183,8 +215,11 @@ std::string explore_json(const explore_options &options, const scenario::scenari
                 {"scenario", options.scenario},
                 {"variant", options.variant},
                 {"title", scenario.title},
+                {"era", scenario.era},
                 {"port", options.port},
                 {"result", verdict_name(outcome)},
+                {"expected", scenario::in_words(scenario.expect)},
+                {"as_expected", is_as_expected(scenario, outcome)},
                 {"strategy", strategy_name(search.how)},
                 {"covered", result.covered},
                 {"memory_model", memory_model_name},
@@ -233,6 +268,7 @@ std::string replay_json(const scenario::scenario &scenario, const replay_result 
 {
     json out = {{"schema", "dcsim.replay/1"},
                 {"title", scenario.title},
+                {"era", scenario.era},
                 {"result", followed.diverged ? "diverged"
                            : trace.violated  ? "violated"
                                              : "holds"},

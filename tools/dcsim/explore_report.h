@@ -38,5 +38,7 @@ std::string replay_text(const replay_result &followed, const trace &trace,
 std::string replay_json(const scenario::scenario &scenario, const replay_result &followed,
                         const trace &trace);
 int exit_code_of(const explore_outcome &outcome);
+/// Did it come out as the scenario expects: did all hold, or did the rule break that should?
+bool is_as_expected(const scenario::scenario &scenario, const explore_outcome &outcome);
 
 } // namespace dcsim::cli

@@ -31,28 +31,56 @@ std::string list_json(const std::vector<scenario::scenario> &scenarios)
         ordered_json variants = ordered_json::array();
 
         for (const scenario::variant &variant : one.variants)
-            variants.push_back({{"name", variant.name}, {"title", variant.title}});
+            variants.push_back({{"name", variant.name},
+                                {"title", variant.title},
+                                {"era", variant.era},
+                                {"expect", scenario::in_words(variant.expect)}});
         list.push_back({{"name", one.file},
                         {"title", one.title},
                         {"teaches", one.teaches},
+                        {"seeds", one.seeds},
+                        {"era", one.era},
                         {"variants", variants}});
     }
     return ordered_json({{"schema", "dcsim.list/1"}, {"scenarios", list}}).dump(2) + "\n";
 }
 
+/// A line of the table; of a variant, only what differs from its scenario.
+struct row {
+    std::string name;
+    std::string seeds;
+    std::string era;
+    std::string title;
+};
+
+std::vector<row> rows_of(const std::vector<scenario::scenario> &scenarios)
+{
+    std::vector<row> rows = {{"NAME", "SEEDS", "ERA", "TITLE"}};
+
+    for (const scenario::scenario &one : scenarios) {
+        rows.push_back(
+            {one.file, fmt::format("{}", fmt::join(one.seeds, ",")), one.era, one.title});
+        for (const scenario::variant &variant : one.variants)
+            rows.push_back({"  --variant " + variant.name, "",
+                            variant.era == one.era ? "" : variant.era, "  " + variant.title});
+    }
+    return rows;
+}
+
 std::string list_text(const std::vector<scenario::scenario> &scenarios)
 {
-    size_t width = 0;
+    const std::vector<row> rows = rows_of(scenarios);
+    size_t name = 0, seeds = 0, era = 0;
     std::string text;
 
-    for (const scenario::scenario &one : scenarios)
-        width = std::max(width, one.file.size());
-    for (const scenario::scenario &one : scenarios) {
-        fmt::format_to(std::back_inserter(text), "{:<{}}  {}\n", one.file, width, one.title);
-        for (const scenario::variant &variant : one.variants)
-            fmt::format_to(std::back_inserter(text), "{:<{}}    --variant {}: {}\n", "", width,
-                           variant.name, variant.title);
+    for (const row &one : rows) {
+        name = std::max(name, one.name.size());
+        seeds = std::max(seeds, one.seeds.size());
+        era = std::max(era, one.era.size());
     }
+    for (const row &one : rows)
+        fmt::format_to(std::back_inserter(text), "{:<{}}  {:<{}}  {:<{}}  {}\n", one.name, name,
+                       one.seeds, seeds, one.era, era, one.title);
     return text;
 }
 

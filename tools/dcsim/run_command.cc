@@ -220,6 +220,7 @@ scenario_run_options complete_scenario_run_options(const CLI::App &command,
     refuse_both_limits(workload);
     return {options.scenario,
             options.variant,
+            "",
             workload.seconds > 0 || workload.operations ? workload.operations : default_rounds,
             workload.seconds,
             workload.seed,

@@ -135,6 +135,7 @@ std::string report_json(const scenario_run_options &options, const scenario::sce
                  {"scenario", options.scenario},
                  {"variant", options.variant},
                  {"title", scenario.title},
+                 {"era", scenario.era},
                  {"result", failed(result) ? "failed" : "passed"},
                  {"interrupted", result.interrupted},
                  {"seed", options.seed},
@@ -168,7 +169,8 @@ rounds_result run(const scenario_run_options &options, const scenario::scenario 
 
 int scenario_run_command(const scenario_run_options &options)
 {
-    const scenario::scenario scenario = scenario::load_scenario(options.scenario, options.variant);
+    const scenario::scenario scenario =
+        scenario::load_scenario(options.scenario, options.variant, options.era);
     const rounds_result result = run(options, scenario);
     int code = failed(result) ? exit_check_failed : exit_passed;
 

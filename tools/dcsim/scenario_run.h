@@ -12,6 +12,7 @@ namespace dcsim::cli
 struct scenario_run_options {
     std::string scenario; ///< name or file
     std::string variant;  ///< empty: the file as it is
+    std::string era;      ///< in place of the scenario's, or ""
     uint64_t rounds = 0;  ///< 0: as long as `seconds` says
     double seconds = 0;   ///< 0: as many as `rounds` says
     uint64_t seed = 1;

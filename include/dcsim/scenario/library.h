@@ -32,6 +32,7 @@ struct scenario_source {
 scenario_source find_scenario(const std::string &name_or_file);
 
 /// Likewise, parsed.
-scenario load_scenario(const std::string &name_or_file, const std::string &variant_name = "");
+scenario load_scenario(const std::string &name_or_file, const std::string &variant_name = "",
+                       const std::string &era = "");
 
 } // namespace dcsim::scenario

@@ -95,6 +95,28 @@ const verb_description &describe(verb what);
 /// Is it carried out as one or more system calls, by a task with a root and a working directory?
 bool is_system_call(verb what);
 
+// --- Eras and documents -----------------------------------------------------------------------
+
+/// A kernel whose wait protocol the in-lookup dentries can follow; include/dcsim/vfs/lookup_era.h
+/// has the same ones, in the same order.
+struct era_description {
+    const char *name;
+    bool caller_queue; ///< waiters sleep on a queue that d_alloc_parallel()'s caller provides
+    const char *purpose;
+};
+
+std::span<const era_description> eras();
+/// nullptr when there is none of that name.
+const era_description *find_era(std::string_view name);
+
+/// One of the public documents that dcsim began with; docs/seeds.md tells what became of each.
+struct seed_description {
+    const char *number;
+    const char *title;
+};
+
+std::span<const seed_description> seed_documents();
+
 // --- A compiled scenario ----------------------------------------------------------------------
 
 /// No scenario has more of these, so whoever runs one can use arrays.
@@ -171,6 +193,7 @@ struct variant {
     std::string title;
     std::vector<change> changes;
     expectation expect;
+    std::string era; ///< it runs in
     source_position where;
 };
 
@@ -189,10 +212,14 @@ struct scenario {
 
     std::string title;
     std::vector<std::string> teaches;
+    std::vector<std::string> seeds; ///< numbers of seed_documents()
     std::string notes;
 
     unsigned hash_buckets = 2;
     unsigned in_lookup_bits = 0;
+    std::string era = "7.2"; ///< of eras()
+    bool splice_hashed = false;
+    bool lookup_outside_rwsem = false;
     /// Parents before their children, targets of same_as before their second names.
     std::vector<tree_entry> tree;
 
@@ -246,17 +273,21 @@ class scenario_error : public std::runtime_error
     std::vector<finding> findings_;
 };
 
-/// Checks a file with all its variants and compiles the chosen one; "" is the file as it is. Throws
-/// scenario_error.
+/// Checks a file with all its variants and compiles the chosen one; "" is the file as it is. `era`
+/// replaces the one that file and variant say, unless it is "". Throws scenario_error.
 scenario parse_scenario(std::string_view toml, const std::string &file_name,
-                        const std::string &variant_name = "");
+                        const std::string &variant_name = "", const std::string &era = "");
 
 /// Identifies what was explored: FNV-1a, 64 bits, over the bytes of the file, a NUL and the name of
-/// the variant. In hexadecimal it is always 16 digits.
-uint64_t scenario_hash(std::string_view toml, std::string_view variant_name);
+/// the variant; and over another NUL and the era, if that is not the one which the two say. In
+/// hexadecimal it is always 16 digits.
+uint64_t scenario_hash(std::string_view toml, std::string_view variant_name,
+                       std::string_view other_era = "");
 std::string hash_text(uint64_t hash);
 
 /// An expression in words, for people: "the number of ->lookup() calls for /a equals 1".
 std::string in_words(const expression &stated, const scenario &of);
+/// As it stands in a file: "violated: lost wake-up".
+std::string in_words(const expectation &expected);
 
 } // namespace dcsim::scenario

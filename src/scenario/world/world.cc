@@ -35,6 +35,12 @@ constexpr umode_t mode_of(scenario::file_kind kind)
     return S_IFREG_TYPE | 0644;
 }
 
+/// Both tables have the same order.
+lookup_era era_of(const scenario::scenario &scenario)
+{
+    return static_cast<lookup_era>(scenario::find_era(scenario.era) - scenario::eras().data());
+}
+
 size_t count_mounts(const scenario::task &one)
 {
     return static_cast<size_t>(
@@ -155,6 +161,9 @@ void scenario_world::set_up()
     config.dhash_entries = scenario_.hash_buckets;
     config.ihash_entries = scenario_.hash_buckets;
     config.in_lookup_shift = scenario_.in_lookup_bits;
+    config.era = era_of(scenario_);
+    config.splice_hashed = scenario_.splice_hashed;
+    config.lookup_outside_rwsem = scenario_.lookup_outside_rwsem;
     if (!vfs_is_up_)
         vfs_init(config);
     options.before_lookup = call_before_lookup;
