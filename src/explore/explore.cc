@@ -77,6 +77,7 @@ model_program make_program(const exploration &program)
     made.state_bytes = state.bytes;
     made.faults = program.failing_allocations;
     made.reschedules = program.reschedules;
+    made.starvation = program.starvation;
     return made;
 }
 

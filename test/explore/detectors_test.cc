@@ -321,6 +321,46 @@ TEST_F(Livelock, TwoThatRetryForEachOther)
     EXPECT_THAT(program.search(0), Breaks(violation_kind::livelock));
 }
 
+// The second takes the lock in every round; the first needs it to end the second's loop.
+TEST_F(Livelock, BitLockIsLostAgainAndAgain)
+{
+    program.task("ann", [](shared &s) {
+        bit_spin_lock(&s.word);
+        WRITE_ONCE(s.flag, 1);
+        bit_spin_unlock(&s.word);
+    });
+    program.task("bob", [](shared &s) {
+        for (bool over = false; !over; cpu_relax()) {
+            bit_spin_lock(&s.word);
+            over = READ_ONCE(s.flag);
+            bit_spin_unlock(&s.word);
+        }
+    });
+
+    EXPECT_THAT(program.search(1), Holds());
+    program.program.starvation = true;
+    EXPECT_THAT(program.search(1),
+                BreaksSaying(violation_kind::livelock, "bob goes round and round"));
+}
+
+// The lock is free while the second retries: sooner or later the first will try then.
+TEST_F(Livelock, LockThatIsFreeWhileAnotherRetriesIsTaken)
+{
+    program.task("ann", [](shared &s) {
+        bit_spin_lock(&s.word);
+        WRITE_ONCE(s.flag, 1);
+        bit_spin_unlock(&s.word);
+    });
+    program.task("bob", [](shared &s) {
+        bit_spin_lock(&s.word);
+        bit_spin_unlock(&s.word);
+        retry_until_set(s.flag);
+    });
+    program.program.starvation = true;
+
+    EXPECT_THAT(program.search(2), Holds());
+}
+
 TEST_F(Livelock, LoopThatAnotherTaskEndsIsNone)
 {
     program.task("ann", [](shared &s) { retry_until_set(s.flag); });

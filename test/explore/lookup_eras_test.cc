@@ -109,6 +109,20 @@ TEST_P(LookupEras, TheNextOneTakesOverALookupThatWasGivenUp)
                 Holds());
 }
 
+// The publisher waits for the bucket lock with i_dir_seq odd; the other one takes that lock, finds
+// the count changed, and starts over.
+TEST_P(LookupEras, OnlyTheFirstLivelocksOverTheBucketLock)
+{
+    exploration program = program_in(GetParam(), {{"A", look_up_file}, {"B", look_up_nothing}});
+
+    program.starvation = true;
+    program.options.preemptions = 1;
+    if (GetParam() == ERA_4_7)
+        EXPECT_THAT(explore(program), Violates(violation_kind::livelock));
+    else
+        EXPECT_THAT(explore(program), Holds());
+}
+
 INSTANTIATE_TEST_SUITE_P(All, LookupEras,
                          ::testing::Values(ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2),
                          [](const auto &info) {

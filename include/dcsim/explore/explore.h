@@ -51,6 +51,7 @@ struct exploration {
     std::function<bool(const std::string &)> warning_expected;
     unsigned failing_allocations = 0; ///< how many the search may let fail in one execution
     unsigned reschedules = 0;         ///< times need_resched() may be true in one execution
+    bool starvation = false; ///< a task may wait for a bit lock for ever while another retries
     /// Whatever the tasks allocate has to be freed when `finally` is through.
     bool check_leaks = true;
     /// The rule that is expected to break; nothing: none.

@@ -529,7 +529,10 @@ void cpu_relax()
         return;
     if (++x.retries > retries_before_suspicion)
         look_for_cycle(me);
-    me.gives_way_to = ready_tasks() & ~bit(me);
+    // A task whose attempts may all have fallen into the time when this one held the lock has had
+    // no chance that it could claim.
+    me.gives_way_to = ready_tasks() & ~bit(me) & ~(me.outran & x.guarded);
+    me.outran = 0;
     x.relaxed |= bit(me);
     schedule_point(operation::relax, nullptr, false);
 }
@@ -646,6 +649,7 @@ void prepare_task(task_id number, const char *name)
     task.guard = nullptr;
     task.atomic_depth = 0;
     task.gives_way_to = 0;
+    task.outran = 0;
     task.blocked = 0;
     task.held_locks = 0;
     task.stack_objects = 0;

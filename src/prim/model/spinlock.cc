@@ -24,6 +24,18 @@ bool bit_free(const task_control &task)
     return !(*static_cast<const uintptr_t *>(task.pending_address) & 1);
 }
 
+/// Those who wait for the bit lock that this task just got.
+task_mask losers(const uintptr_t *word)
+{
+    const execution_state &x = execution();
+    task_mask found = 0;
+
+    for (task_mask left = x.guarded; left; left &= left - 1)
+        if (x.task[__builtin_ctz(left)].pending_address == word)
+            found |= left & -left;
+    return found;
+}
+
 uint8_t bit_lock_class()
 {
     static const uint8_t number = lock_class_number("bucket lock");
@@ -99,6 +111,8 @@ void bit_spin_lock_word(uintptr_t *word)
     lock_check_order(word, bit_lock_class(), bit_lock_subclass, false);
     schedule_point_guarded(operation::lock, word, true, bit_free);
     *word |= 1;
+    if (loaded_program().starvation)
+        current_task().outran |= losers(word);
     lock_taken(word, bit_lock_class(), bit_lock_subclass, false, true);
     rcu_enter();
 }

@@ -41,6 +41,9 @@ struct model_program {
     unsigned faults = 0;
     /// How many times the search may let need_resched() say yes.
     unsigned reschedules = 0;
+    /// Bit locks promise nobody anything: who retries and takes one again in each round may be
+    /// chosen for ever over a task that waits for it.
+    bool starvation = false;
 };
 
 /// What carries the tasks.

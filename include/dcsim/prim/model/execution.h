@@ -126,6 +126,7 @@ struct task_control {
     uint32_t held_locks;    ///< of `held`
     uint32_t stack_objects; ///< of `stack_object`
     task_mask gives_way_to; ///< after operation::relax: who should run before it
+    task_mask outran;       ///< since then: who waited for a bit lock while it held it
     uint32_t blocked;       ///< times its operation was not enabled when it came to it
     uint32_t ticket;        ///< order of arrival at a rw_semaphore
     task_mask grace;        ///< synchronize_rcu(): readers it still waits for
