@@ -610,10 +610,21 @@ int memfs_exchange(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *n
     return 0;
 }
 
+/// What stood under a name has moved away: the name goes, or stands for a whiteout.
+void vacate_name(inode *dir, memfs_name *name, memfs_node *whiteout)
+{
+    if (whiteout) {
+        name->node = whiteout;
+    } else {
+        remove_name(node_of(dir), name);
+        update_size(dir);
+    }
+}
+
 /// Moves a name over an existing one. Nothing has to be allocated: the target's name stays and
 /// stands for the source.
 int memfs_rename_over(inode *old_dir, memfs_name *old_name, bool is_dir, inode *new_dir,
-                      dentry *new_dentry)
+                      dentry *new_dentry, memfs_node *whiteout)
 {
     memfs_name *target_name = find_dentry(new_dir, new_dentry);
     inode *target = d_inode(new_dentry);
@@ -623,8 +634,7 @@ int memfs_rename_over(inode *old_dir, memfs_name *old_name, bool is_dir, inode *
     if (!node_of(target)->names.empty())
         return -ENOTEMPTY;
     target_name->node = old_name->node;
-    remove_name(node_of(old_dir), old_name);
-    update_size(old_dir);
+    vacate_name(old_dir, old_name, whiteout);
     drop_name_links(target);
     // One subdirectory came to new_dir, one went from it.
     if (is_dir)
@@ -632,26 +642,21 @@ int memfs_rename_over(inode *old_dir, memfs_name *old_name, bool is_dir, inode *
     return 0;
 }
 
-// As Linux v6.12 fs/ext2/namei.c ext2_rename(). Both directories are locked, a victim as well, and
-// a directory that gets another parent.
-int memfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
-                 unsigned flags)
+/// Moves a name to where there is none, or over what is there. `whiteout` is left behind, if not
+/// nullptr.
+int memfs_move(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
+               unsigned flags, memfs_node *whiteout)
 {
-    memfs_name *old_name, *fresh;
+    memfs_name *old_name = find_dentry(old_dir, old_dentry);
     bool is_dir = d_is_dir(old_dentry);
+    memfs_name *fresh;
 
-    if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
-        return -EINVAL;
-    if (flags & RENAME_EXCHANGE_FLAG)
-        return memfs_exchange(old_dir, old_dentry, new_dir, new_dentry);
-
-    old_name = find_dentry(old_dir, old_dentry);
     if (!old_name)
         return -ENOENT;
     if (d_is_positive(new_dentry)) {
         if (flags & RENAME_NOREPLACE_FLAG)
             return -EEXIST;
-        return memfs_rename_over(old_dir, old_name, is_dir, new_dir, new_dentry);
+        return memfs_rename_over(old_dir, old_name, is_dir, new_dir, new_dentry, whiteout);
     }
 
     if (new_dentry->d_name.len() > NAME_MAX_LENGTH)
@@ -662,12 +667,37 @@ int memfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new
     if (!fresh)
         return -ENOMEM;
     add_name(node_of(new_dir), fresh, old_name->node);
-    remove_name(node_of(old_dir), old_name);
-    update_size(old_dir);
     update_size(new_dir);
+    vacate_name(old_dir, old_name, whiteout);
     if (is_dir)
         move_dotdot(old_dir, new_dir);
     return 0;
+}
+
+// As Linux v6.12 fs/ext2/namei.c ext2_rename(). Both directories are locked, a victim as well, and
+// a directory that gets another parent. The whiteout is made as in fs/ext4/namei.c, on the disk
+// alone: the old name is in the cache until the VFS moves its dentry, and is looked up after that.
+int memfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
+                 unsigned flags)
+{
+    memfs_disk *disk = disk_of(old_dir->i_sb);
+    memfs_node *whiteout = nullptr;
+    int error;
+
+    if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG | RENAME_WHITEOUT_FLAG))
+        return -EINVAL;
+    if (flags & RENAME_EXCHANGE_FLAG)
+        return memfs_exchange(old_dir, old_dentry, new_dir, new_dentry);
+
+    if (flags & RENAME_WHITEOUT_FLAG) {
+        whiteout = new_node(disk, S_IFCHR_TYPE, 0, nullptr);
+        if (!whiteout)
+            return -ENOMEM;
+    }
+    error = memfs_move(old_dir, old_dentry, new_dir, new_dentry, flags, whiteout);
+    if (error && whiteout)
+        free_node(disk, whiteout);
+    return error;
 }
 
 // As Linux v6.12 fs/ext2/namei.c ext2_tmpfile().
@@ -932,6 +962,24 @@ memfs_node *memfs_add_node(super_block *sb, memfs_node *directory, const char *n
         directory->nlink++;
     update_cached_inode(sb, directory);
     return node;
+}
+
+int memfs_remove_node(super_block *sb, memfs_node *directory, const char *name, size_t length)
+{
+    memfs_name *entry = find_name(directory, {name, length});
+    memfs_node *node;
+
+    if (!entry)
+        return -ENOENT;
+    node = entry->node;
+    if (!node->names.empty())
+        return -ENOTEMPTY;
+    remove_name(directory, entry);
+    if (S_ISDIR_mode(node->type))
+        directory->nlink--;
+    free_node(disk_of(sb), node);
+    update_cached_inode(sb, directory);
+    return 0;
 }
 
 void memfs_set_attributes(super_block *sb, memfs_node *node, umode_t permissions, kuid_t uid,

@@ -18,6 +18,7 @@ constexpr const mock_filesystem *const all_filesystems[] = {
     &memfs_filesystem,
     &slowfs_filesystem,
     &casefs_filesystem,
+    &ovlfs_filesystem,
     &fusefs_filesystem,
 };
 

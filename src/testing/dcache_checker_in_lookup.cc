@@ -53,6 +53,12 @@ bool some_task_publishes_in(const inode *directory)
     return false;
 }
 
+/// A file system said that it hashes this one while somebody else looks the name up.
+bool beside_lookup(const struct dentry *hashed)
+{
+    return glance(hashed->d_flags) & DCACHE_BESIDE_LOOKUP;
+}
+
 } // namespace
 
 void look_at_in_lookup_table(dentry_facts *dentry)
@@ -119,10 +125,11 @@ bool known_or_in_lookup(const dentry_facts &dentry, broken_invariant *broken)
     const struct dentry *hashed = dentry.hash.twin;
     const struct dentry *in_lookup = dentry.in_lookup_table.twin;
 
-    if (dentry.in_lookup_table.times && hashed && glance(hashed->d_lockref.count) >= 0)
+    if (dentry.in_lookup_table.times && hashed && glance(hashed->d_lockref.count) >= 0 &&
+        !beside_lookup(hashed))
         return fails(broken, dentry, "in lookup while %p is hashed under that name",
                      static_cast<const void *>(hashed));
-    if (dentry.hash.times && !dentry.dead() && in_lookup)
+    if (dentry.hash.times && !dentry.dead() && in_lookup && !beside_lookup(dentry.dentry))
         return fails(broken, dentry, "hashed while %p is in lookup for that name",
                      static_cast<const void *>(in_lookup));
     return true;

@@ -103,7 +103,7 @@ inode *alloc_inode(super_block *sb)
     spin_lock_init(&inode->i_lock, "i_lock");
     WRITE_ONCE(inode->i_state, 0);
     INIT_HLIST_HEAD(&inode->i_dentry);
-    init_rwsem(&inode->i_rwsem, "i_rwsem");
+    init_rwsem(&inode->i_rwsem, sb->s_type->i_rwsem_class);
     WRITE_ONCE(inode->i_dir_seq, 0);
     INIT_HLIST_NODE(&inode->i_hash);
     INIT_LIST_HEAD(&inode->i_sb_list);

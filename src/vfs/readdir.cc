@@ -55,6 +55,8 @@ void fdput_pos(const fd_pos &f) __context_unsafe("unlocks what fdget_pos() locke
     fput(f.file);
 }
 
+} // namespace
+
 // Linux v6.12 fs/readdir.c iterate_dir().
 int iterate_dir(file *file, dir_context *context)
 {
@@ -73,6 +75,9 @@ int iterate_dir(file *file, dir_context *context)
     inode_unlock_shared(inode);
     return res;
 }
+
+namespace
+{
 
 // --- getdents64 ---
 

@@ -78,7 +78,7 @@ super_block *alloc_super(const file_system_type *type, const char *id)
     s->s_op = &default_op;
     snprintf(s->s_id, sizeof(s->s_id), "%s", id);
     init_rwsem(&s->s_umount, "s_umount");
-    mutex_init(&s->s_vfs_rename_mutex, "s_vfs_rename_mutex");
+    mutex_init(&s->s_vfs_rename_mutex, type->s_vfs_rename_class);
     list_lru_init(&s->s_dentry_lru, "s_dentry_lru");
     spin_lock_init(&s->s_roots_lock, "s_roots_lock");
     INIT_HLIST_HEAD(&s->s_roots);

@@ -67,6 +67,9 @@ memfs_node *memfs_add_node(super_block *sb, memfs_node *directory, const char *n
 /// Before anybody walks the disk. 0, -EEXIST, -ENAMETOOLONG, -EINVAL, -ENOTDIR, -ENOMEM.
 int memfs_add_directory_name(super_block *sb, memfs_node *directory, const char *name,
                              size_t length, memfs_node *node);
+/// Takes back what memfs_add_node() put there, with its only name. Before anybody walks the disk.
+/// 0, -ENOENT, -ENOTEMPTY.
+int memfs_remove_node(super_block *sb, memfs_node *directory, const char *name, size_t length);
 /// Permissions, owner and group of a node. Before anybody walks the disk; the root has an inode in
 /// memory, which is changed as well.
 void memfs_set_attributes(super_block *sb, memfs_node *node, umode_t permissions, kuid_t uid,

@@ -108,6 +108,11 @@ int finish_open_simple(file *file, int error);
 /// (nullptr: with the one it passed). 0, or the error that `dentry` is.
 int finish_no_open(file *file, dentry *dentry);
 
+/// Reports the entries of an open directory from file->f_pos on, with its i_rwsem held shared, and
+/// moves f_pos. f_pos_lock is held, or nobody else uses the file. 0, -ENOTDIR, -ENOENT for a removed
+/// directory, or what ->iterate_shared() says. Sleeps.
+int iterate_dir(file *file, dir_context *context);
+
 /// Descriptors a table has without allocating.
 inline constexpr unsigned NR_OPEN_DEFAULT = 64;
 /// The sysctl fs.nr_open: no table has more descriptors. 1,048,576; a multiple of 64. Set before

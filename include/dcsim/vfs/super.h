@@ -19,6 +19,11 @@ enum file_system_flags : unsigned {
 struct file_system_type {
     const char *name;
     unsigned fs_flags = 0;
+    /// Classes of i_rwsem and s_vfs_rename_mutex for the lock-order checker. A file system that
+    /// calls another with its own locks held has classes of its own. Linux v6.12 has one of each
+    /// for every type: i_mutex_key, s_vfs_rename_key.
+    const char *i_rwsem_class = "i_rwsem";
+    const char *s_vfs_rename_class = "s_vfs_rename_mutex";
 };
 
 struct super_block {
