@@ -19,6 +19,7 @@ constexpr const mock_filesystem *const all_filesystems[] = {
     &slowfs_filesystem,
     &casefs_filesystem,
     &ovlfs_filesystem,
+    &dynfs_filesystem,
     &fusefs_filesystem,
 };
 
