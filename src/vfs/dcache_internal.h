@@ -22,6 +22,7 @@
 #include "dcsim/kernel/wait_bit.h"
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/inode.h"
+#include "dcsim/vfs/proposed.h"
 #include "dcsim/vfs/super.h"
 #include "internal.h"
 
@@ -107,10 +108,6 @@ hlist_bl_head *in_lookup_hash(const dentry *parent, u32 hash);
 
 /// The sysctl fs.dentry-negative. Set by dcache_init(), constant after.
 extern bool dentry_negative_policy;
-
-/// Two of vfs_config, constant likewise.
-extern bool splice_hashed;
-extern bool lookup_outside_rwsem;
 
 /// Type bits of d_flags for an inode; also notes in i_opflags what it found out.
 unsigned d_flags_for_inode(inode *inode);

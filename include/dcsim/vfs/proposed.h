@@ -53,4 +53,9 @@ dentry *lookup_one_qstr(const qstr *name, dentry *base, unsigned flags);
 /// i_rwsem (vfs_config::lookup_outside_rwsem).
 bool dentry_still_valid(dentry *dentry, const struct dentry *parent, const qstr *name);
 
+/// What vfs_config says of these two, for file systems that behave accordingly. Constant while the
+/// VFS runs.
+extern bool splice_hashed;
+extern bool lookup_outside_rwsem;
+
 } // namespace dcsim::inline DCSIM_BACKEND

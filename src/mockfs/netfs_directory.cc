@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Making names. Source: fs/nfs/dir.c of Linux v6.12.
+//
+// The request comes first, and what the server answers is then published as a lookup would publish
+// it: by d_splice_alias(), because for a directory somebody with its file handle may have come
+// before. A dentry whose request failed is dropped: perhaps it was carried out and only the reply
+// was bad.
+//
+// `dir` is locked for writing throughout.
+#include <cstring>
+
+#include "dcsim/kernel/err.h"
+#include "dcsim/kernel/slab.h"
+#include "dcsim/vfs/file.h"
+#include "dcsim/vfs/proposed.h"
+#include "netfs_internal.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+/// The longest body of a symbolic link, with its NUL.
+constexpr size_t LONGEST_BODY = 4096;
+
+// Linux v6.12 fs/nfs/dir.c nfs_instantiate(), nfs_add_or_obtain().
+int nfs_instantiate(inode *dir, dentry *dentry, const server_attributes &fattr)
+{
+    struct dentry *d;
+
+    nfs_drop_before_splice(dentry);
+    nfs_set_verifier(dentry, nfs_save_change_attribute(dir));
+    d = d_splice_alias(nfs_fhget(dentry->d_sb, fattr), dentry);
+    if (IS_ERR(d))
+        return PTR_ERR(d);
+    dput(d);
+    return 0;
+}
+
+/// Makes an object of this mode and publishes it.
+int nfs_make(inode *dir, dentry *dentry, umode_t mode, const char *body, bool excl)
+{
+    const qstr name = nfs_name(dentry);
+    server_attributes fattr;
+    server_change_info info;
+    int error = server_create(NFS_SERVER(dir)->tree, NFS_FILEID(dir), nfs_key(name).text, name.len,
+                              mode, body, excl, &fattr, &info);
+
+    if (!error) {
+        nfs4_update_changeattr(dir, info);
+        error = nfs_instantiate(dir, dentry, fattr);
+    }
+    if (error)
+        d_drop(dentry);
+    return error;
+}
+
+void free_link(void *body)
+{
+    kfree(body);
+}
+
+} // namespace
+
+void nfs_drop_before_splice(dentry *dentry)
+{
+    if (!splice_hashed)
+        d_drop(dentry);
+}
+
+// Linux v6.12 fs/nfs/dir.c nfs_do_create().
+int nfs_do_create(inode *dir, dentry *dentry, umode_t mode, unsigned open_flags)
+{
+    int error = nfs_make(dir, dentry, static_cast<umode_t>((mode & S_IALLUGO_BITS) | S_IFREG_TYPE),
+                         nullptr, open_flags & OPEN_EXCL);
+
+    // CREATE, which is no OPEN, does not tell what is there.
+    return error == -EISDIR || error == -ELOOP ? -EEXIST : error;
+}
+
+// Linux v6.12 fs/nfs/dir.c nfs_create().
+int nfs_create(inode *dir, dentry *dentry, umode_t mode, bool excl)
+{
+    return nfs_do_create(dir, dentry, mode, excl ? unsigned{OPEN_EXCL} : 0);
+}
+
+// Linux v6.12 fs/nfs/dir.c nfs_mknod(). The server does not keep device numbers.
+int nfs_mknod(inode *dir, dentry *dentry, umode_t mode, unsigned)
+{
+    return nfs_make(dir, dentry, mode, nullptr, true);
+}
+
+// Linux v6.12 fs/nfs/dir.c nfs_mkdir().
+int nfs_mkdir(inode *dir, dentry *dentry, umode_t mode)
+{
+    return nfs_make(dir, dentry, static_cast<umode_t>((mode & S_IALLUGO_BITS) | S_IFDIR_TYPE),
+                    nullptr, true);
+}
+
+// Linux v6.12 fs/nfs/dir.c nfs_symlink().
+int nfs_symlink(inode *dir, dentry *dentry, const char *body)
+{
+    if (strlen(body) >= LONGEST_BODY)
+        return -ENAMETOOLONG;
+    return nfs_make(dir, dentry, S_IFLNK_TYPE | 0777, body, true);
+}
+
+// Linux v6.12 fs/nfs/dir.c nfs_link(). The file is locked as well.
+int nfs_link(dentry *old_dentry, inode *dir, dentry *dentry)
+{
+    inode *inode = d_inode(old_dentry);
+    const qstr name = nfs_name(dentry);
+    server_attributes fattr;
+    server_change_info info;
+    int error;
+
+    nfs_drop_before_splice(dentry);
+    error = server_link(NFS_SERVER(dir)->tree, NFS_FILEID(inode), NFS_FILEID(dir),
+                        nfs_key(name).text, name.len, &fattr, &info);
+    if (error)
+        return error;
+    nfs4_update_changeattr(dir, info);
+    nfs_refresh_inode(inode, fattr);
+    nfs_set_verifier(dentry, nfs_save_change_attribute(dir));
+    ihold(inode);
+    d_add(dentry, inode);
+    return 0;
+}
+
+// As Linux v6.12 fs/nfs/symlink.c nfs_get_link(), where the copy is a page that is kept.
+const char *nfs_get_link(dentry *dentry, inode *inode, delayed_call *done)
+{
+    char *body;
+    int length;
+
+    if (!dentry)
+        return ERR_PTR(-ECHILD);
+    body = static_cast<char *>(kmalloc(LONGEST_BODY));
+    if (!body)
+        return ERR_PTR(-ENOMEM);
+    length = server_readlink(NFS_SERVER(inode)->tree, NFS_FILEID(inode), body, LONGEST_BODY);
+    if (length < 0) {
+        kfree(body);
+        return ERR_PTR(length);
+    }
+    set_delayed_call(done, free_link, body);
+    return body;
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND

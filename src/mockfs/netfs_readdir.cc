@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Reading a directory, which with READDIRPLUS fills the dcache on the way. Source: fs/nfs/dir.c of
+// Linux v6.12.
+//
+// The server answers with names and with what they stand for, so every entry can become a dentry
+// before anybody asks for it by name. Those who do ask meanwhile are met in the in-lookup table:
+// the reader waits for their ->lookup(), or they for it.
+//
+// Reduced: no pages of entries are kept, so each entry is one question to the server; no guessing
+// when READDIRPLUS is worth its while (option readdirplus).
+#include <cstring>
+
+#include "dcsim/kernel/err.h"
+#include "dcsim/vfs/file.h"
+#include "dcsim/vfs/libfs.h"
+#include "dcsim/vfs/lookup_era.h"
+#include "dcsim/vfs/proposed.h"
+#include "netfs_internal.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+/// Positions: "." and "..", then the server's cookies.
+constexpr int64_t FIRST_COOKIE_POSITION = 2;
+
+// Linux v6.12 fs/nfs/dir.c nfs_same_file().
+bool nfs_same_file(const dentry *dentry, const server_attributes &fattr)
+{
+    const inode *inode = d_inode(dentry);
+
+    return inode && !NFS_STALE(inode) && fattr.fileid == NFS_FILEID(inode);
+}
+
+/// The dentry to fill in: in lookup and then this task's, or not. Referenced or ERR_PTR.
+dentry *alloc_entry(dentry *parent, qstr *name, wait_queue_head_t *wq)
+{
+    // v3 17/19: the directory is locked, and who has the name in lookup may be waiting for that.
+    if (lookup_outside_rwsem)
+        return d_alloc_noblock(parent, name);
+    return d_alloc_parallel(parent, name, wq);
+}
+
+// Linux v6.12 fs/nfs/dir.c nfs_prime_dcache().
+//
+// Best effort: what cannot be had now is left to a lookup. The directory's i_rwsem is held shared.
+void nfs_prime_dcache(dentry *parent, const server_entry *entry, unsigned long dir_verifier)
+{
+    const server_attributes &fattr = entry->attributes;
+    qstr filename = make_hashed_qstr(parent, entry->name, entry->length);
+    caller_wait_queue wq;
+    dentry *dentry, *alias;
+
+    if (is_no_name({entry->name, entry->length}))
+        return;
+    dentry = d_lookup(parent, &filename);
+again:
+    if (!dentry) {
+        dentry = alloc_entry(parent, &filename, wq.head());
+        if (IS_ERR(dentry))
+            return;
+    }
+    if (!d_in_lookup(dentry)) {
+        if (nfs_same_file(dentry, fattr)) {
+            nfs_set_verifier(dentry, dir_verifier);
+            nfs_refresh_inode(d_inode(dentry), fattr);
+            goto out;
+        }
+        d_invalidate(dentry);
+        dput(dentry);
+        dentry = nullptr;
+        goto again;
+    }
+
+    nfs_set_verifier(dentry, dir_verifier);
+    alias = d_splice_alias(nfs_fhget(dentry->d_sb, fattr), dentry);
+    d_lookup_done(dentry);
+    if (alias) {
+        if (IS_ERR(alias))
+            goto out;
+        nfs_set_verifier(alias, dir_verifier);
+        dput(dentry);
+        dentry = alias;
+    }
+out:
+    dput(dentry);
+}
+
+// As Linux v6.12 fs/nfs/dir.c nfs_readdir(), nfs_readdir_folio_filler(), nfs_do_filldir().
+int nfs_readdir(file *file, dir_context *context)
+{
+    inode *dir = file->f_inode;
+    const nfs_server *server = NFS_SERVER(dir);
+    server_entry entry;
+
+    if (!dir_emit_dots(file, context))
+        return 0;
+    for (;;) {
+        unsigned long dir_verifier = nfs_save_change_attribute(dir);
+        u64 cookie = static_cast<u64>(context->pos - FIRST_COOKIE_POSITION);
+        int found = server_readdir(server->tree, NFS_FILEID(dir), cookie, &entry);
+
+        if (found <= 0)
+            return found;
+        if (server->readdirplus)
+            nfs_prime_dcache(file->f_path.dentry, &entry, dir_verifier);
+        if (!dir_emit(context, entry.name, static_cast<int>(entry.length), entry.attributes.fileid,
+                      fs_umode_to_dtype(entry.attributes.mode)))
+            return 0;
+        context->pos = static_cast<int64_t>(entry.cookie) + FIRST_COOKIE_POSITION;
+    }
+}
+
+// As Linux v6.12 fs/nfs/dir.c nfs_llseek_dir(). f_pos_lock held.
+int64_t nfs_llseek_dir(file *file, int64_t offset, int whence)
+{
+    if (whence == 1)
+        offset += file->f_pos;
+    else if (whence != 0)
+        return -EINVAL;
+    if (offset < 0)
+        return -EINVAL;
+    file->f_pos = offset;
+    return offset;
+}
+
+} // namespace
+
+constinit const file_operations nfs_dir_operations = {
+    .iterate_shared = nfs_readdir,
+    .llseek = nfs_llseek_dir,
+};
+
+} // namespace dcsim::inline DCSIM_BACKEND
