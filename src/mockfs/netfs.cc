@@ -22,20 +22,23 @@ void nfs_free_inode(inode *inode)
     kfree(inode->i_private);
 }
 
-void free_server(nfs_server *server)
+void delayed_free(rcu_head *head)
 {
-    if (!server)
-        return;
+    kfree(container_of(head, nfs_server, rcu));
+}
+
+// As Linux v6.12 fs/nfs/client.c nfs_free_server(): walks in RCU mode may still be in the file
+// system, and look at the options.
+void nfs_free_server(nfs_server *server)
+{
     if (server->tree)
         server_tree_destroy(server->tree);
-    server->~nfs_server();
-    kfree(server);
+    call_rcu(&server->rcu, delayed_free);
 }
 
 void nfs_put_super(super_block *sb)
 {
-    free_server(NFS_SB(sb));
-    sb->s_fs_info = nullptr;
+    nfs_free_server(NFS_SB(sb));
 }
 
 constexpr super_operations nfs_super_operations = {
@@ -87,7 +90,7 @@ nfs_server *new_server(ino_t first_fileid)
     INIT_LIST_HEAD(&server->pending);
     server->tree = server_tree_create(first_fileid);
     if (!server->tree) {
-        free_server(server);
+        nfs_free_server(server);
         return nullptr;
     }
     return server;
@@ -125,18 +128,18 @@ super_block *netfs_mount(const mock_mount_options &options, const char *id)
     server->callbacks.options = {};
     error = read_options(server, options.options);
     if (error) {
-        free_server(server);
+        nfs_free_server(server);
         return ERR_PTR(error);
     }
     sb = alloc_super(&nfs_type, id);
     if (!sb) {
-        free_server(server);
+        nfs_free_server(server);
         return ERR_PTR(-ENOMEM);
     }
     error = nfs_fill_super(sb, server);
     if (error) {
         generic_shutdown_super(sb);
-        free_server(server);
+        nfs_free_server(server);
         return ERR_PTR(error);
     }
     return sb;

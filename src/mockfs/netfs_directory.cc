@@ -32,7 +32,7 @@ int nfs_instantiate(inode *dir, dentry *dentry, const server_attributes &fattr)
 
     nfs_drop_before_splice(dentry);
     nfs_set_verifier(dentry, nfs_save_change_attribute(dir));
-    d = d_splice_alias(nfs_fhget(dentry->d_sb, fattr), dentry);
+    d = nfs_splice_alias(nfs_fhget(dentry->d_sb, fattr), dentry);
     if (IS_ERR(d))
         return PTR_ERR(d);
     dput(d);
@@ -68,6 +68,34 @@ void nfs_drop_before_splice(dentry *dentry)
 {
     if (!splice_hashed)
         d_drop(dentry);
+}
+
+// Deviation: NFS calls d_splice_alias() for these as well. In v7.2 that ends in __d_add(), which is
+// for dentries that were never on the LRU, and leaves nr_dentry_negative one too high.
+dentry *nfs_splice_alias(inode *inode, dentry *dentry)
+{
+    struct dentry *fresh, *alias;
+    qstr name;
+
+    // Nobody puts a dentry on the LRU that somebody has a reference on.
+    if (IS_ERR_OR_NULL(inode) || !(READ_ONCE(dentry->d_flags) & DCACHE_LRU_LIST) || splice_hashed)
+        return d_splice_alias(inode, dentry);
+    if (!inode_is_directory(inode)) {
+        d_instantiate(dentry, inode);
+        d_rehash(dentry);
+        return nullptr;
+    }
+    name = nfs_name(dentry);
+    fresh = d_alloc(READ_ONCE(dentry->d_parent), &name);
+    if (!fresh) {
+        iput(inode);
+        return ERR_PTR(-ENOMEM);
+    }
+    alias = d_splice_alias(inode, fresh);
+    if (!alias)
+        return fresh;
+    dput(fresh);
+    return alias;
 }
 
 // Linux v6.12 fs/nfs/dir.c nfs_do_create().
@@ -125,7 +153,8 @@ int nfs_link(dentry *old_dentry, inode *dir, dentry *dentry)
     nfs_refresh_inode(inode, fattr);
     nfs_set_verifier(dentry, nfs_save_change_attribute(dir));
     ihold(inode);
-    d_add(dentry, inode);
+    // A file: never an alias, never an error.
+    nfs_splice_alias(inode, dentry);
     return 0;
 }
 

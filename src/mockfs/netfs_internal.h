@@ -20,6 +20,7 @@
 
 #include "dcsim/kernel/list.h"
 #include "dcsim/kernel/once.h"
+#include "dcsim/kernel/rcupdate.h"
 #include "dcsim/kernel/rwsem.h"
 #include "dcsim/kernel/spinlock.h"
 #include "dcsim/mockfs/netfs.h"
@@ -39,7 +40,7 @@ enum nfs_lookupcache : int64_t {
     NFS_LOOKUPCACHE_ALL,
 };
 
-/// One mounted server: sb->s_fs_info. All but the last four are constant.
+/// One mounted server: sb->s_fs_info. Constant up to `lookupcache`.
 struct nfs_server {
     mock_mount_options callbacks; ///< without its options
     server_tree *tree;
@@ -55,6 +56,7 @@ struct nfs_server {
     spinlock_t pending_lock;
     list_head pending; ///< nfs_unlinkdata whose reply has not come
     once<unsigned> pending_count;
+    rcu_head rcu;
 };
 
 /// nfs_inode::flags
@@ -176,8 +178,10 @@ extern const file_operations nfs4_file_operations;
 
 // --- netfs_directory.cc ---
 
-/// d_drop() of a dentry that d_splice_alias() is about to publish, where that wants it unhashed.
+/// d_drop() of a dentry that nfs_splice_alias() is about to publish, where that wants it unhashed.
 void nfs_drop_before_splice(dentry *dentry);
+/// d_splice_alias(), also for a negative dentry that was in the cache and may be on the LRU.
+dentry *nfs_splice_alias(inode *inode, dentry *dentry);
 /// Makes a regular file. `open_flags`: OPEN_EXCL. 0 or a negative errno, with the dentry dropped.
 int nfs_do_create(inode *dir, dentry *dentry, umode_t mode, unsigned open_flags);
 int nfs_create(inode *dir, dentry *dentry, umode_t mode, bool excl);

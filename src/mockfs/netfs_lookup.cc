@@ -40,7 +40,7 @@ dentry *nfs_do_lookup(inode *dir, dentry *dentry, unsigned flags)
             return ERR_CAST(inode);
     }
     nfs_set_verifier(dentry, dir_verifier);
-    res = d_splice_alias(inode, dentry);
+    res = nfs_splice_alias(inode, dentry);
     if (!IS_ERR_OR_NULL(res))
         nfs_set_verifier(res, dir_verifier);
     return res;

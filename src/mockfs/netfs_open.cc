@@ -69,7 +69,7 @@ inode *nfs4_open_context(inode *dir, dentry *dentry, unsigned open_flags, umode_
         nfs_drop_before_splice(dentry);
         ihold(inode);
         // A file: never an alias, never an error.
-        WARN_ON(d_splice_alias(inode, dentry) != nullptr);
+        WARN_ON(nfs_splice_alias(inode, dentry) != nullptr);
     }
     return inode;
 }
