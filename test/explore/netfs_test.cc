@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// netfs in every interleaving of a few tasks, in every era: the alias that one task puts in lookup
+// and another ends, removals that opens and rmdir must not come between, opens of one negative
+// dentry, entries that are read and looked up at once.
+//
+// Counters of what was reached are the program's own and outlive an execution: a search that never
+// came to what it is about fails.
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dcsim/kernel/err.h"
+#include "dcsim/mockfs/netfs.h"
+#include "dcsim/testing/dcache_checker.h"
+#include "dcsim/testing/explore_gtest.h"
+#include "dcsim/vfs/file.h"
+#include "dcsim/vfs/lookup_era.h"
+#include "dcsim/vfs/namei.h"
+#include "dcsim/vfs/syscalls.h"
+#include "dcsim/vfs/vfs.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+using testing::Holds;
+
+constexpr const mock_filesystem *fs = &netfs_filesystem;
+
+/// What the set-up made and what the tasks find out.
+struct shared_state {
+    super_block *sb;
+    file *opened;
+    vfs_task *tasks[3];
+    char silly[32];
+    dentry *original; ///< not referenced: only compared
+    int results[3];
+    dentry *found[3]; ///< referenced, or ERR_PTR, or nullptr
+};
+shared_state *world;
+
+std::map<std::string, long> reached;
+
+void mount(vfs_config config, const std::vector<mock_option> &options = {})
+{
+    mock_mount_options with;
+
+    config.dhash_entries = 2;
+    config.ihash_entries = 2;
+    config.mhash_entries = 1;
+    config.mphash_entries = 1;
+    config.in_lookup_shift = 0;
+    with.options = options;
+    with.last_used_ino = 0x10;
+    explore_check(vfs_init(config) == 0, "the vfs starts");
+    world = make_shared_state<shared_state>();
+    world->sb = fs->mount(with, "netfs");
+    explore_check(!IS_ERR(world->sb), "netfs mounts");
+}
+
+void on_server(remote_change what, const char *path, const char *second = nullptr)
+{
+    explore_check(fs->remote(world->sb, what, path, second) == 0, "the server does it");
+}
+
+bool is_on_server(const char *path)
+{
+    return server_find(netfs_server(world->sb), path, nullptr) == 0;
+}
+
+/// Brings every reply, then checks and takes down.
+void unmount()
+{
+    broken_invariant broken;
+
+    while (fs->run_pending(world->sb))
+        ;
+    for (dentry *found : world->found)
+        if (!IS_ERR(found))
+            dput(found);
+    explore_check(check_dcache(&broken), "the dcache is in order");
+    explore_check(fs->unmount(world->sb) == 0, "nothing is in use");
+    explore_check(vfs_exit().none(), "nothing is left");
+}
+
+dentry *look_up(std::string_view path)
+{
+    return lookup_path(world->sb->s_root, path.data(), path.size());
+}
+
+void note_waits()
+{
+    if (vfs_counter_value(LOOKUP_WAITS))
+        reached["somebody waits for a lookup"]++;
+}
+
+file *open_path(const char *name)
+{
+    dentry *dentry = look_up(name);
+    file *file = alloc_empty_file(OPEN_RDONLY, &init_cred);
+    const path path = {nullptr, dentry};
+
+    explore_check(!IS_ERR(dentry) && vfs_open(&path, file) == 0, "the file opens");
+    dput(dentry);
+    return file;
+}
+
+/// unlink() or rmdir().
+int remove_name(dentry *parent, std::string_view text)
+{
+    qstr name = make_qstr(text.data(), static_cast<u32>(text.size()));
+    dentry *dentry = start_removing_noperm(parent, &name);
+    int error = PTR_ERR(dentry);
+
+    if (IS_ERR(dentry))
+        return error;
+    error =
+        d_is_dir(dentry) ? vfs_rmdir(d_inode(parent), dentry) : vfs_unlink(d_inode(parent), dentry);
+    end_removing(dentry);
+    return error;
+}
+
+/// A file of the directory that is open and silly-renamed.
+void open_and_remove(dentry *parent, const char *path, const char *name)
+{
+    world->opened = open_path(path);
+    world->original = world->opened->f_path.dentry;
+    snprintf(world->silly, sizeof(world->silly), ".nfs%016lx00000001",
+             world->opened->f_inode->i_ino);
+    explore_check(remove_name(parent, name) == 0, "the open file is removed");
+}
+
+void close_it()
+{
+    fput(world->opened);
+}
+
+/// The part of the thread that brings replies: one of them, whenever it is there to be brought.
+void bring_a_reply()
+{
+    for (int i = 0; !fs->has_pending(world->sb); i++)
+        retry_relax(i);
+    explore_check(fs->run_pending(world->sb), "it is there to be brought");
+}
+
+exploration program_of(const char *name, std::function<void()> setup,
+                       std::vector<exploration_task> tasks, std::function<void()> finally)
+{
+    exploration program;
+
+    reached.clear();
+    program.name = name;
+    program.setup = std::move(setup);
+    program.tasks = std::move(tasks);
+    program.after_unlock = check_after_unlock;
+    program.finally = std::move(finally);
+    program.options.preemptions = 1;
+    return program;
+}
+
+class NetfsEras : public ::testing::TestWithParam<lookup_era>
+{
+};
+INSTANTIATE_TEST_SUITE_P(All, NetfsEras,
+                         ::testing::Values(ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2),
+                         [](const auto &info) {
+                             std::string name = lookup_era_name(info.param);
+                             for (char &c : name)
+                                 c = c == '.' ? '_' : c;
+                             return "v" + name;
+                         });
+
+/// What somebody who looked a name up came to.
+enum found_what { NOT_THERE = 1, THE_ORIGINAL, ANOTHER };
+
+int look_for(std::string_view path)
+{
+    dentry *found = look_up(path);
+    int what = NOT_THERE;
+
+    if (!IS_ERR(found)) {
+        explore_check(d_inode(found) != nullptr, "what is found has an inode");
+        what = found == world->original ? THE_ORIGINAL : ANOTHER;
+        // Perhaps the last: then the removal is sent from here.
+        dput(found);
+        return what;
+    }
+    explore_check(PTR_ERR(found) == -ENOENT, "it is there or not");
+    return what;
+}
+
+void note(const char *name, int what)
+{
+    const char *const words[] = {"", "not there", "the original", "another"};
+
+    reached[std::string(name) + ": " + words[what]]++;
+}
+
+void expect_reached(std::initializer_list<const char *> wanted)
+{
+    for (const char *what : wanted)
+        EXPECT_GT(reached[what], 0) << what;
+}
+
+exploration silly_name_program(lookup_era era, std::initializer_list<mock_option> options)
+{
+    const std::vector<mock_option> with = options;
+
+    return program_of(
+        "silly name",
+        [era, with] {
+            mount({.era = era}, with);
+            on_server(remote_change::create, "/f");
+            open_and_remove(world->sb->s_root, "f", "f");
+        },
+        {{"closes", close_it}, {"looks", [] { world->results[0] = look_for(world->silly); }}},
+        [] {
+            note_waits();
+            note("looked", world->results[0]);
+            unmount();
+        });
+}
+
+// The last close puts the silly name in lookup; who looks it up waits for the reply, which a third
+// task brings, or was there before and takes the removal over.
+TEST_P(NetfsEras, ASillyNameIsInLookupUntilTheReply)
+{
+    exploration program = silly_name_program(GetParam(), {});
+
+    program.tasks.push_back({"replies", bring_a_reply});
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"somebody waits for a lookup", "looked: not there", "looked: the original",
+                    "looked: another"});
+}
+
+// The same in the form of AFS, where the one who closes waits for the server.
+TEST_P(NetfsEras, ASillyNameIsInLookupUntilItIsRemoved)
+{
+    EXPECT_THAT(explore(silly_name_program(GetParam(), {{"async_unlink", 0}})), Holds());
+    expect_reached({"somebody waits for a lookup", "looked: not there", "looked: the original",
+                    "looked: another"});
+}
+
+// In v6.12 the request's name has no hash, and its alias keeps nobody from looking the name up.
+TEST(Netfs, ASillyNameWithoutAHashHoldsNobodyOff)
+{
+    exploration program = silly_name_program(ERA_7_2, {{"silly_hash", 0}, {"async_unlink", 0}});
+
+    program.after_unlock = nullptr; // rule 13: a name has the hash that it should have
+    explore(program);
+    EXPECT_EQ(reached["somebody waits for a lookup"], 0);
+    expect_reached({"looked: not there", "looked: another"});
+}
+
+// rmdir must not come between a removal and its reply: the server would refuse, because the file is
+// still there.
+TEST_P(NetfsEras, ADirectoryIsNotRemovedBeforeTheReply)
+{
+    exploration program = program_of(
+        "rmdir before the reply",
+        [era = GetParam()] {
+            mount({.era = era});
+            on_server(remote_change::mkdir, "/d");
+            on_server(remote_change::create, "/d/f");
+            dentry *d = look_up("d");
+            open_and_remove(d, "d/f", "f");
+            close_it();
+            world->found[0] = d;
+        },
+        {{"rmdir", [] { world->results[0] = remove_name(world->sb->s_root, "d"); }},
+         {"replies", bring_a_reply}},
+        [] {
+            explore_check(world->results[0] == 0, "the directory is empty and goes");
+            explore_check(!is_on_server("/d"), "and is gone");
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+}
+
+// While a file that nobody has open is removed, nobody opens it: whoever asks for it waits in
+// ->d_revalidate().
+TEST_P(NetfsEras, AnOpenFileIsNeverRemovedUnderItsUser)
+{
+    exploration program = program_of(
+        "unlink against a lookup",
+        [era = GetParam()] {
+            mount({.era = era});
+            on_server(remote_change::create, "/f");
+            world->original = look_up("f");
+            dput(world->original);
+        },
+        {{"unlinks", [] { world->results[0] = remove_name(world->sb->s_root, "f"); }},
+         {"uses",
+          [] {
+              dentry *found = look_up("f");
+              world->results[1] = NOT_THERE;
+              if (IS_ERR(found))
+                  return;
+              world->results[1] = THE_ORIGINAL;
+              server_attributes attributes;
+              explore_check(
+                  server_getattr(netfs_server(world->sb), d_inode(found)->i_ino, &attributes) == 0,
+                  "the server has a file as long as it is used here");
+              dput(found);
+          }}},
+        [] {
+            explore_check(world->results[0] == 0, "it is removed");
+            explore_check(!is_on_server("/f"), "or renamed");
+            note("used", world->results[1]);
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"used: not there", "used: the original"});
+}
+
+bool take_entry(dir_context *, const char *, int, int64_t, ino_t, unsigned)
+{
+    return true;
+}
+
+// Reading the directory makes the dentry, or meets the lookup that makes it.
+TEST_P(NetfsEras, AnEntryThatIsReadAndLookedUpHasOneDentry)
+{
+    exploration program = program_of(
+        "readdirplus against a lookup",
+        [era = GetParam()] {
+            mount({.era = era});
+            on_server(remote_change::create, "/f");
+        },
+        {{"reads",
+          [] {
+              inode *dir = d_inode(world->sb->s_root);
+              file *file = alloc_empty_file(OPEN_RDONLY | OPEN_DIRECTORY, &init_cred);
+              const path path = {nullptr, world->sb->s_root};
+              dir_context context = {take_entry, 0};
+              explore_check(vfs_open(&path, file) == 0, "the directory opens");
+              inode_lock_shared(dir);
+              file->f_op->iterate_shared(file, &context);
+              inode_unlock_shared(dir);
+              fput(file);
+              world->found[0] = look_up("f");
+          }},
+         {"looks", [] { world->found[1] = look_up("f"); }}},
+        [] {
+            explore_check(!IS_ERR(world->found[0]) && world->found[0] == world->found[1],
+                          "both find one dentry");
+            note_waits();
+            if (!vfs_counter_value(FS_LOOKUPS))
+                reached["nobody had to look anything up"]++;
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"somebody waits for a lookup", "nobody had to look anything up"});
+}
+
+// The file is replaced on the server. Whoever comes finds the old dentry stale; the new one is made
+// once.
+TEST_P(NetfsEras, AStaleEntryIsReplacedOnce)
+{
+    exploration program = program_of(
+        "revalidate against a lookup",
+        [era = GetParam()] {
+            mount({.era = era}, {{"actimeo", 0}});
+            on_server(remote_change::create, "/f");
+            world->original = look_up("f");
+            dput(world->original);
+            on_server(remote_change::replace, "/f");
+        },
+        {{"A", [] { world->found[0] = look_up("f"); }},
+         {"B", [] { world->found[1] = look_up("f"); }}},
+        [] {
+            explore_check(!IS_ERR(world->found[0]) && world->found[0] == world->found[1],
+                          "both find one dentry");
+            explore_check(world->found[0] != world->original, "not the stale one");
+            note_waits();
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"somebody waits for a lookup"});
+}
+
+// Opens without O_CREAT of a name that is not there. Those who waited for the first one's answer
+// all get its negative dentry, drop it, and open the name anew, one after the other.
+TEST_P(NetfsEras, OpensOfOneNegativeDentry)
+{
+    exploration program = program_of(
+        "atomic open",
+        [era = GetParam()] {
+            mount({.era = era});
+            explore_check(init_mount_tree(world->sb) == 0, "there is a namespace");
+            for (vfs_task *&task : world->tasks)
+                task = vfs_task_create(&init_task, 0);
+        },
+        {},
+        [] {
+            note_waits();
+            for (vfs_task *task : world->tasks)
+                vfs_task_exit(task);
+            exit_mount_tree();
+            bool one = false, none = false;
+            for (int result : world->results) {
+                one |= result >= 0;
+                none |= result == -ENOENT;
+                explore_check(result >= 0 || result == -ENOENT, "it is there or not");
+            }
+            if (one && none)
+                reached["some find it and some do not"]++;
+            unmount();
+        });
+
+    for (int i = 0; i < 3; i++) {
+        program.tasks.push_back({std::string(1, static_cast<char>('A' + i)), [i] {
+                                     world->results[i] = sys_openat(world->tasks[i], AT_FDCWD_VALUE,
+                                                                    "/f", OPEN_RDONLY, 0);
+                                 }});
+    }
+    program.tasks.push_back({"server", [] { on_server(remote_change::create, "/f"); }});
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"somebody waits for a lookup", "some find it and some do not"});
+}
+
+} // namespace
+
+} // namespace dcsim::inline DCSIM_BACKEND
