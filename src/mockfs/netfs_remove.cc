@@ -130,17 +130,35 @@ int nfs_proc_rename(inode *old_dir, const qstr &old_name, inode *new_dir, const 
 namespace
 {
 
-/// Another dentry of the name, which the target of a rename is silly-renamed away from.
+/// Another dentry of the name, which the target of a rename is silly-renamed away from. Referenced
+/// or ERR_PTR; nfs_end_copy() ends it.
 dentry *nfs_copy_of_target(dentry *target)
 {
     const qstr name = nfs_name(target);
     dentry *copy;
 
+    if (!lookup_outside_rwsem) {
+        copy = d_alloc(READ_ONCE(target->d_parent), &name);
+        return copy ? copy : ERR_PTR(-ENOMEM);
+    }
     // v3 19/19: in lookup, so that nobody else has the name meanwhile.
-    if (lookup_outside_rwsem)
-        return d_duplicate(target);
-    copy = d_alloc(READ_ONCE(target->d_parent), &name);
-    return copy ? copy : ERR_PTR(-ENOMEM);
+    spin_lock(&target->d_lockref.lock);
+    target->d_flags |= DCACHE_BESIDE_LOOKUP;
+    spin_unlock(&target->d_lockref.lock);
+    return d_duplicate(target);
+}
+
+void nfs_end_copy(dentry *target, dentry *copy)
+{
+    if (!IS_ERR(copy)) {
+        d_lookup_done(copy);
+        dput(copy);
+    }
+    if (lookup_outside_rwsem) {
+        spin_lock(&target->d_lockref.lock);
+        target->d_flags &= ~DCACHE_BESIDE_LOOKUP;
+        spin_unlock(&target->d_lockref.lock);
+    }
 }
 
 } // namespace
@@ -152,7 +170,7 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
     inode *old_inode = d_inode(old_dentry);
     inode *new_inode = d_inode(new_dentry);
     unsigned long new_gencount = 0;
-    dentry *copy = nullptr;
+    dentry *copy = nullptr, *target = new_dentry;
     bool must_unblock = false;
     int error;
 
@@ -163,12 +181,10 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
             return -ETXTBSY;
         // The caller's reference and vfs_rename()'s own.
         if (nfs_busy_or_blocked(new_dentry, 2)) {
-            copy = nfs_copy_of_target(new_dentry);
-            if (IS_ERR(copy))
-                return -EBUSY;
-            error = nfs_sillyrename(new_dir, new_dentry);
+            copy = nfs_copy_of_target(target);
+            error = IS_ERR(copy) ? -EBUSY : nfs_sillyrename(new_dir, target);
             if (error)
-                goto out_dput;
+                goto out;
             new_dentry = copy;
             new_inode = nullptr;
         } else {
@@ -190,11 +206,9 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
     } else if (error == -ENOENT) {
         nfs_dentry_handle_enoent(old_dentry);
     }
-out_dput:
-    if (copy) {
-        d_lookup_done(copy);
-        dput(copy);
-    }
+out:
+    if (copy)
+        nfs_end_copy(target, copy);
     return error;
 }
 

@@ -164,17 +164,36 @@ exploration program_of(const char *name, std::function<void()> setup,
     return program;
 }
 
-class NetfsEras : public ::testing::TestWithParam<lookup_era>
+/// An era, and whether names are put in lookup before the directory is locked, as proposed.
+struct order {
+    const char *name;
+    lookup_era era;
+    bool outside = false;
+
+    vfs_config config() const
+    {
+        vfs_config config;
+
+        config.era = era;
+        config.lookup_outside_rwsem = outside;
+        return config;
+    }
+};
+
+void PrintTo(const order &order, std::ostream *out)
+{
+    *out << order.name;
+}
+
+class NetfsEras : public ::testing::TestWithParam<order>
 {
 };
 INSTANTIATE_TEST_SUITE_P(All, NetfsEras,
-                         ::testing::Values(ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2),
-                         [](const auto &info) {
-                             std::string name = lookup_era_name(info.param);
-                             for (char &c : name)
-                                 c = c == '.' ? '_' : c;
-                             return "v" + name;
-                         });
+                         ::testing::Values(order{"era4_7", ERA_4_7}, order{"era4_17", ERA_4_17},
+                                           order{"era6_0", ERA_6_0}, order{"v3", ERA_V3},
+                                           order{"era7_2", ERA_7_2},
+                                           order{"outside", ERA_7_2, true}),
+                         [](const auto &info) { return info.param.name; });
 
 /// What somebody who looked a name up came to.
 enum found_what { NOT_THERE = 1, THE_ORIGINAL, ANOTHER };
@@ -208,14 +227,14 @@ void expect_reached(std::initializer_list<const char *> wanted)
         EXPECT_GT(reached[what], 0) << what;
 }
 
-exploration silly_name_program(lookup_era era, std::initializer_list<mock_option> options)
+exploration silly_name_program(vfs_config config, std::initializer_list<mock_option> options)
 {
     const std::vector<mock_option> with = options;
 
     return program_of(
         "silly name",
-        [era, with] {
-            mount({.era = era}, with);
+        [config, with] {
+            mount(config, with);
             on_server(remote_change::create, "/f");
             open_and_remove(world->sb->s_root, "f", "f");
         },
@@ -223,6 +242,9 @@ exploration silly_name_program(lookup_era era, std::initializer_list<mock_option
         [] {
             note_waits();
             note("looked", world->results[0]);
+            while (fs->run_pending(world->sb))
+                ;
+            explore_check(!is_on_server(world->silly), "the file is removed in the end");
             unmount();
         });
 }
@@ -231,7 +253,7 @@ exploration silly_name_program(lookup_era era, std::initializer_list<mock_option
 // task brings, or was there before and takes the removal over.
 TEST_P(NetfsEras, ASillyNameIsInLookupUntilTheReply)
 {
-    exploration program = silly_name_program(GetParam(), {});
+    exploration program = silly_name_program(GetParam().config(), {});
 
     program.tasks.push_back({"replies", bring_a_reply});
     EXPECT_THAT(explore(program), Holds());
@@ -242,7 +264,7 @@ TEST_P(NetfsEras, ASillyNameIsInLookupUntilTheReply)
 // The same in the form of AFS, where the one who closes waits for the server.
 TEST_P(NetfsEras, ASillyNameIsInLookupUntilItIsRemoved)
 {
-    EXPECT_THAT(explore(silly_name_program(GetParam(), {{"async_unlink", 0}})), Holds());
+    EXPECT_THAT(explore(silly_name_program(GetParam().config(), {{"async_unlink", 0}})), Holds());
     expect_reached({"somebody waits for a lookup", "looked: not there", "looked: the original",
                     "looked: another"});
 }
@@ -250,7 +272,7 @@ TEST_P(NetfsEras, ASillyNameIsInLookupUntilItIsRemoved)
 // In v6.12 the request's name has no hash, and its alias keeps nobody from looking the name up.
 TEST(Netfs, ASillyNameWithoutAHashHoldsNobodyOff)
 {
-    exploration program = silly_name_program(ERA_7_2, {{"silly_hash", 0}, {"async_unlink", 0}});
+    exploration program = silly_name_program({}, {{"silly_hash", 0}, {"async_unlink", 0}});
 
     program.after_unlock = nullptr; // rule 13: a name has the hash that it should have
     explore(program);
@@ -264,8 +286,8 @@ TEST_P(NetfsEras, ADirectoryIsNotRemovedBeforeTheReply)
 {
     exploration program = program_of(
         "rmdir before the reply",
-        [era = GetParam()] {
-            mount({.era = era});
+        [config = GetParam().config()] {
+            mount(config);
             on_server(remote_change::mkdir, "/d");
             on_server(remote_change::create, "/d/f");
             dentry *d = look_up("d");
@@ -290,8 +312,8 @@ TEST_P(NetfsEras, AnOpenFileIsNeverRemovedUnderItsUser)
 {
     exploration program = program_of(
         "unlink against a lookup",
-        [era = GetParam()] {
-            mount({.era = era});
+        [config = GetParam().config()] {
+            mount(config);
             on_server(remote_change::create, "/f");
             world->original = look_up("f");
             dput(world->original);
@@ -331,8 +353,8 @@ TEST_P(NetfsEras, AnEntryThatIsReadAndLookedUpHasOneDentry)
 {
     exploration program = program_of(
         "readdirplus against a lookup",
-        [era = GetParam()] {
-            mount({.era = era});
+        [config = GetParam().config()] {
+            mount(config);
             on_server(remote_change::create, "/f");
         },
         {{"reads",
@@ -368,8 +390,8 @@ TEST_P(NetfsEras, AStaleEntryIsReplacedOnce)
 {
     exploration program = program_of(
         "revalidate against a lookup",
-        [era = GetParam()] {
-            mount({.era = era}, {{"actimeo", 0}});
+        [config = GetParam().config()] {
+            mount(config, {{"actimeo", 0}});
             on_server(remote_change::create, "/f");
             world->original = look_up("f");
             dput(world->original);
@@ -395,8 +417,8 @@ TEST_P(NetfsEras, OpensOfOneNegativeDentry)
 {
     exploration program = program_of(
         "atomic open",
-        [era = GetParam()] {
-            mount({.era = era});
+        [config = GetParam().config()] {
+            mount(config);
             explore_check(init_mount_tree(world->sb) == 0, "there is a namespace");
             for (vfs_task *&task : world->tasks)
                 task = vfs_task_create(&init_task, 0);
@@ -427,6 +449,149 @@ TEST_P(NetfsEras, OpensOfOneNegativeDentry)
     program.tasks.push_back({"server", [] { on_server(remote_change::create, "/f"); }});
     EXPECT_THAT(explore(program), Holds());
     expect_reached({"somebody waits for a lookup", "some find it and some do not"});
+}
+
+// A rename over an open file takes two steps on the server; here the name is never without a file.
+TEST_P(NetfsEras, ARenameOverAnOpenFileNeverLosesTheName)
+{
+    exploration program = program_of(
+        "rename over an open file",
+        [config = GetParam().config()] {
+            mount(config);
+            on_server(remote_change::create, "/f");
+            on_server(remote_change::create, "/g");
+            world->opened = open_path("f");
+            world->original = world->opened->f_path.dentry;
+        },
+        {{"renames",
+          [] {
+              qstr from = make_qstr("g", 1), to = make_qstr("f", 1);
+              renamedata rd = {};
+              rd.old_parent = rd.new_parent = world->sb->s_root;
+              world->results[0] = start_renaming(&rd, 0, &from, &to);
+              if (world->results[0])
+                  return;
+              inode *dir = d_inode(world->sb->s_root);
+              world->results[0] = vfs_rename(dir, rd.old_dentry, dir, rd.new_dentry, 0);
+              end_renaming(&rd);
+          }},
+         {"looks", [] { world->results[1] = look_for("f"); }}},
+        [] {
+            explore_check(world->results[0] == 0, "it is renamed");
+            explore_check(world->results[1] != NOT_THERE, "the name is always there");
+            explore_check(d_count(world->original) > 0, "the open file's dentry is alive");
+            note("looked", world->results[1]);
+            fput(world->opened);
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"looked: the original", "looked: another"});
+}
+
+// A dentry is as good as the directory was when the question was asked, not when the answer came.
+TEST_P(NetfsEras, AnAnswerIsAsOldAsItsQuestion)
+{
+    exploration program = program_of(
+        "lookup against a change that is noticed",
+        [config = GetParam().config()] {
+            mount(config);
+            on_server(remote_change::create, "/f");
+        },
+        {{"looks", [] { world->results[0] = look_for("f"); }},
+         {"notices",
+          [] {
+              on_server(remote_change::replace, "/f");
+              qstr name = make_qstr("d", 1);
+              dentry *d = start_creating_noperm(world->sb->s_root, &name);
+              explore_check(!IS_ERR(d), "d can be made");
+              explore_check(vfs_mkdir(d_inode(world->sb->s_root), d, 0755) == 0, "and is");
+              end_creating(d);
+          }}},
+        [] {
+            dentry *found = look_up("f");
+            server_attributes attributes;
+            explore_check(server_find(netfs_server(world->sb), "/f", &attributes) == 0, "it is");
+            explore_check(d_inode(found)->i_ino == attributes.fileid,
+                          "what was noticed is not forgotten");
+            dput(found);
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+}
+
+// The server has a directory at two places. Who finds it at the second must move its dentry, and
+// may only try for the first one's lock.
+TEST_P(NetfsEras, AMovedDirectoryIsFoundOrStale)
+{
+    exploration program = program_of(
+        "splice against mkdir",
+        [config = GetParam().config()] {
+            mount(config);
+            on_server(remote_change::mkdir, "/p");
+            on_server(remote_change::mkdir, "/q");
+            server_attributes p, q;
+            server_find(netfs_server(world->sb), "/p", &p);
+            server_find(netfs_server(world->sb), "/q", &q);
+            server_add_directory_name(netfs_server(world->sb), p.fileid, q.fileid, "r", 1);
+            world->found[0] = look_up("p");
+            world->found[1] = look_up("q");
+        },
+        {{"looks", [] { world->found[2] = look_up("q/r"); }},
+         {"makes",
+          [] {
+              qstr name = make_qstr("d", 1);
+              dentry *d = start_creating_noperm(world->sb->s_root, &name);
+              explore_check(!IS_ERR(d), "d can be made");
+              explore_check(vfs_mkdir(d_inode(world->sb->s_root), d, 0755) == 0, "and is");
+              end_creating(d);
+          }}},
+        [] {
+            dentry *found = world->found[2];
+            bool stale = IS_ERR(found) && PTR_ERR(found) == -ESTALE;
+            explore_check(stale || found == world->found[0], "one dentry, or no answer now");
+            reached[stale ? "stale" : "moved"]++;
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"stale", "moved"});
+}
+
+// A directory that came by its handle has a dentry without a place; a lookup of its name gives it
+// one, and others wait for that lookup.
+TEST_P(NetfsEras, AHandleAndTwoLookupsShareOneDentry)
+{
+    exploration program = program_of(
+        "reconnect",
+        [config = GetParam().config()] {
+            mount(config);
+            on_server(remote_change::mkdir, "/d");
+        },
+        {{"handle",
+          [] {
+              server_attributes d = {};
+              server_find(netfs_server(world->sb), "/d", &d);
+              world->found[0] = nfs_fh_to_dentry(world->sb, d.fileid);
+              explore_check(!IS_ERR(world->found[0]), "the handle is good");
+              if (IS_ROOT(world->found[0]))
+                  world->results[0] = 1;
+          }},
+         {"A", [] { world->found[1] = look_up("d"); }},
+         {"B", [] { world->found[2] = look_up("d"); }}},
+        [] {
+            explore_check(world->found[0] == world->found[1] && world->found[1] == world->found[2],
+                          "a directory has one dentry");
+            explore_check(!IS_ROOT(world->found[0]), "which is connected");
+            if (world->results[0])
+                reached["the handle came first"]++;
+            note_waits();
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"somebody waits for a lookup", "the handle came first"});
 }
 
 } // namespace
