@@ -6,7 +6,8 @@
 
 The scenario's variant `patched` says what the search must find with the patched port. Found, its
 token must give the same violation every time, in a new process, on every carrier. Without the patch
-the same search, to the same bound, must find nothing.
+the same search, to the same bound, must find nothing. Variants `patched-...` are for the patched port
+as well: each must give the verdict that it names.
 """
 
 import json
@@ -40,6 +41,11 @@ def expected_words(scenario: str) -> str:
     return found.group(1)
 
 
+def other_variants(scenario: str) -> list[str]:
+    with open(scenario, encoding="utf-8") as file:
+        return re.findall(r"^\[variant\.(patched-[^]]+)\]", file.read(), re.M)
+
+
 def main() -> int:
     dcsim, port, scenario = sys.argv[1:]
     words = expected_words(scenario)
@@ -65,6 +71,13 @@ def main() -> int:
                 problems.append(f"replay on {carrier}: exit {code}, {again['result']}")
             elif steps_of(again) != steps_of(found):
                 problems.append(f"replay on {carrier}: other steps than the search's")
+
+    for variant in other_variants(scenario):
+        code, other = run(
+            dcsim, "explore", scenario, "--variant", variant, "--port", port, "--expected"
+        )
+        if code != 0:
+            problems.append(f"{variant}: exit {code}, {other['result']}")
 
     code, clean = run(dcsim, "explore", scenario)
     if code != 0:
