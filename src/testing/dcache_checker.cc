@@ -48,6 +48,11 @@ constexpr invariant invariants[] = {
      .name = "no lookup left",
      .rule = "at rest the in-lookup table is empty",
      .of_dentry_at_rest = no_lookup_at_rest},
+    {.number = 9,
+     .name = "lent queue lives",
+     .rule = "in eras with a caller's queue d_wait leads from a dentry in the in-lookup table to a "
+             "queue whose owner is still there",
+     .of_dentry = lent_queue_lives},
     {.number = 10,
      .name = "i_dir_seq odd under d_lock",
      .rule = "i_dir_seq is odd only while a task holds the d_lock of a child it is publishing",

@@ -155,6 +155,21 @@ bool no_lookup_at_rest(const dentry_facts &dentry, rest_totals *, broken_invaria
                  dentry.in_lookup_table.length);
 }
 
+// Outside of the table there is nothing to say: before, its maker is between two stores; after, the
+// room is d_lru again, and rule 26 finds it if it is not in order.
+bool lent_queue_lives(const dentry_facts &dentry, broken_invariant *broken)
+{
+    const wait_queue_head_t *queue = dentry.dentry->d_wait;
+
+    if (!lends_queue(dentry) || !dentry.in_lookup_table.times)
+        return true;
+    if (!in_arena(queue))
+        return fails(broken, dentry, "in lookup with d_wait %p", static_cast<const void *>(queue));
+    if (*shadow_of(&queue->lock))
+        return fails(broken, dentry, "in lookup, and the wait queue of its owner is gone");
+    return true;
+}
+
 bool dir_seq_odd_under_lock(const dentry_facts &dentry, broken_invariant *broken)
 {
     const inode *directory;

@@ -165,6 +165,7 @@ rule_of_dentry lookup_is_blank;        // 3
 rule_of_dentry known_or_in_lookup;     // 4
 rule_of_dentry lookup_waiters_woken;   // 6
 rule_at_rest no_lookup_at_rest;        // 8
+rule_of_dentry lent_queue_lives;       // 9
 rule_of_dentry dir_seq_odd_under_lock; // 10
 rule_of_inode dir_seq_even_at_rest;
 

@@ -309,6 +309,50 @@ ALONE(InLookupRules, UsedByOthersBeforeItIsInTheTable)
     EXPECT_EQ(broken_by(fresh), 2);
 }
 
+/// The queue that whoever begins a lookup lends it before v7.2.
+wait_queue_head_t *make_queue()
+{
+    auto *queue = static_cast<wait_queue_head_t *>(kmalloc(sizeof(wait_queue_head_t)));
+
+    init_waitqueue_head(queue, "in-lookup wait queue");
+    return queue;
+}
+
+ALONE(InLookupRules, LookupWithTheQueueOfACallerWhoIsGone)
+{
+    tree t;
+    wait_queue_head_t *queue = make_queue();
+    const qstr name = name_below(t.root, "new");
+
+    ASSERT_EQ(set_lookup_era(ERA_6_0), 0);
+    dentry *fresh = d_alloc_parallel(t.root, &name, queue);
+    EXPECT_EQ(what_is_broken(fresh), "") << "d_wait has the room of d_lru";
+    fresh->d_wait = nullptr;
+    EXPECT_EQ(broken_by(fresh), 9);
+    fresh->d_wait = queue;
+    EXPECT_EQ(broken_by(fresh), 0);
+    kfree(queue);
+    EXPECT_EQ(broken_by(fresh), 9);
+}
+
+ALONE(InLookupRules, AnEndedLookupHasItsRoomForTheLruBack)
+{
+    tree t;
+    wait_queue_head_t *queue = make_queue();
+    const qstr name = name_below(t.root, "new");
+
+    for (lookup_era era : {ERA_4_7, ERA_4_17, ERA_6_0}) {
+        ASSERT_EQ(set_lookup_era(era), 0);
+        dentry *fresh = d_alloc_parallel(t.root, &name, queue);
+        d_lookup_done(fresh);
+        EXPECT_EQ(what_is_broken(fresh), "");
+        fresh->d_wait = queue;
+        EXPECT_EQ(broken_by(fresh), 26);
+        INIT_LIST_HEAD(&fresh->d_lru);
+        dput(fresh);
+    }
+}
+
 ALONE(InLookupRules, HashedWhileInLookup)
 {
     tree t;

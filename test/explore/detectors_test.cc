@@ -14,6 +14,7 @@
 #include "dcsim/kernel/rwsem.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/kernel/spinlock.h"
+#include "dcsim/kernel/wait.h"
 #include "model_program.h"
 #include "sanitizers.h"
 
@@ -37,6 +38,7 @@ struct shared {
     once<int> flag;
     once<int> other;
     once<task_struct *> sleeper;
+    wait_queue_head queue;
 };
 
 class Detector : public ::testing::Test
@@ -285,6 +287,72 @@ TEST_F(LostWakeUp, SleeperThatDoesNotTestAgainIsADeadlock)
     });
 
     EXPECT_THAT(program.search(0), Breaks(violation_kind::deadlock));
+}
+
+// --- Wait queues and stacks ---
+
+/// Queues an entry of its own and forgets it. Not part of its caller's frame.
+__attribute__((noinline)) void leave_an_entry_behind(wait_queue_head *queue)
+{
+    wait_queue_entry entry;
+
+    init_waitqueue_entry(&entry, get_current());
+    add_wait_queue(queue, &entry);
+}
+
+class WaitQueue : public Detector
+{
+};
+
+TEST_F(WaitQueue, EntryWhoseFunctionHasReturnedIsNotWoken)
+{
+    program.setup([](shared &s) { init_waitqueue_head(&s.queue, "queue"); });
+    program.task("ann", [](shared &s) {
+        leave_an_entry_behind(&s.queue);
+        WRITE_ONCE(s.flag, 1);
+    });
+    program.task("bob", [](shared &s) {
+        if (READ_ONCE(s.flag))
+            wake_up_all(&s.queue);
+    });
+
+    EXPECT_THAT(program.search(1),
+                BreaksSaying(violation_kind::use_after_free,
+                             "bob uses an object on the stack of ann whose function has returned"));
+}
+
+// The rule of the waiters before v7.2: the condition comes true where the last walk over the queue
+// happens, so the entries can be left behind.
+TEST_F(WaitQueue, EntryMayBeForgottenAfterTheLastWakeUp)
+{
+    program.setup([](shared &s) {
+        init_waitqueue_head(&s.queue, "queue");
+        spin_lock_init(&s.lock, "class a");
+    });
+    program.task("ann", [](shared &s) {
+        wait_queue_entry entry;
+
+        spin_lock(&s.lock);
+        if (!READ_ONCE(s.flag)) {
+            init_waitqueue_entry(&entry, get_current());
+            add_wait_queue(&s.queue, &entry);
+            do {
+                set_current_state(TASK_UNINTERRUPTIBLE);
+                spin_unlock(&s.lock);
+                schedule();
+                spin_lock(&s.lock);
+            } while (!READ_ONCE(s.flag));
+        }
+        spin_unlock(&s.lock);
+    });
+    program.task("bob", [](shared &s) {
+        spin_lock(&s.lock);
+        WRITE_ONCE(s.flag, 1);
+        wake_up_all(&s.queue);
+        spin_unlock(&s.lock);
+    });
+
+    EXPECT_THAT(program.search(3), Holds());
 }
 
 // --- Livelock ---

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "dcache_internal.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/testing/dcache_checker.h"
@@ -24,6 +25,7 @@ using testing::Violates;
 
 // What the set-up made. Constant from then on.
 super_block *sb;
+dentry *directory; ///< referenced, where a test needs it
 
 void mount_in(lookup_era era)
 {
@@ -121,6 +123,90 @@ TEST_P(LookupEras, OnlyTheFirstLivelocksOverTheBucketLock)
         EXPECT_THAT(explore(program), Violates(violation_kind::livelock));
     else
         EXPECT_THAT(explore(program), Holds());
+}
+
+/// ->lookup() of a folding file system: "DIR" is stored as "dir", and the directory that is found
+/// there is the root itself, so that the splice fails.
+void look_up_a_loop_by_another_spelling()
+{
+    caller_wait_queue wq;
+    qstr asked = make_hashed_qstr(directory, "LOOP", 4);
+    qstr stored = make_hashed_qstr(directory, "loop", 4);
+    inode *above = d_inode(sb->s_root);
+
+    inode_lock_shared(d_inode(directory));
+    dentry *fresh = d_alloc_parallel(directory, &asked, wq.head());
+    ihold(above);
+    explore_check(d_add_ci(fresh, above, &stored) == ERR_PTR(-ELOOP), "a loop is refused");
+    d_lookup_done(fresh);
+    dput(fresh);
+    inode_unlock_shared(d_inode(directory));
+}
+
+// The dentry of the stored spelling must leave the in-lookup table before it is freed.
+TEST_P(LookupEras, FailedSpliceOfAnotherSpellingLeavesNothingInTheTable)
+{
+    exploration program = program_in(GetParam(), {{"A", look_up_a_loop_by_another_spelling}});
+
+    program.setup = [era = GetParam()] {
+        mount_in(era);
+        directory = look_up("dir");
+    };
+    program.finally = [] {
+        dput(directory);
+        unmount();
+    };
+    const exploration_report report = explore(program);
+    if (GetParam() <= ERA_4_17)
+        EXPECT_THAT(report, Violates(violation_kind::invariant));
+    else
+        EXPECT_THAT(report, Holds());
+}
+
+/// Sets a flag on the newest child of the root, as flags may be set: under its d_lock.
+dentry *flag_newest_child()
+{
+    dentry *root = sb->s_root;
+
+    spin_lock(&root->d_lock);
+    dentry *child = d_first_child(root);
+    if (child) {
+        spin_lock_nested(&child->d_lock, DENTRY_D_LOCK_NESTED);
+        child->d_flags |= DCACHE_DONTCACHE;
+        spin_unlock(&child->d_lock);
+    }
+    spin_unlock(&root->d_lock);
+    return child;
+}
+
+/// While the parent's lock is held no child is taken off its list.
+void expect_flag_if_there(const dentry *child)
+{
+    dentry *root = sb->s_root;
+
+    spin_lock(&root->d_lock);
+    if (d_first_child(root) == child)
+        explore_check(READ_ONCE(child->d_flags) & DCACHE_DONTCACHE,
+                      "a flag that was set under d_lock stays");
+    spin_unlock(&root->d_lock);
+}
+
+// DCACHE_PAR_LOOKUP is set after the dentry has become a child: by a load and a store without
+// d_lock, between which the walker's bit is lost, or in which its bit takes PAR_LOOKUP away.
+TEST_P(LookupEras, FlagOfANewChildIsLostWhereItIsSetLate)
+{
+    exploration program =
+        program_in(GetParam(), {{"A", look_up_file}, {"B", [] {
+                                                          if (dentry *child = flag_newest_child())
+                                                              expect_flag_if_there(child);
+                                                      }}});
+
+    program.options.preemptions = 2;
+    const exploration_report report = explore(program);
+    if (GetParam() <= ERA_6_0)
+        EXPECT_THAT(report, Violates(violation_kind::expectation));
+    else
+        EXPECT_THAT(report, Holds());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LookupEras,
