@@ -138,13 +138,7 @@ dentry *ovl_find_readdir_alias(ovl_fs *ofs, dentry *dentry)
     }
     name = ovl_name_of(dentry);
     alias = try_lookup_noperm(&name, READ_ONCE(dentry->d_parent));
-    if (!alias || IS_ERR(alias))
-        return nullptr;
-    // From here on one name has one dentry again.
-    spin_lock(&alias->d_lockref.lock);
-    alias->d_flags &= ~DCACHE_BESIDE_LOOKUP;
-    spin_unlock(&alias->d_lockref.lock);
-    return alias;
+    return IS_ERR(alias) ? nullptr : alias;
 }
 
 } // namespace

@@ -377,7 +377,7 @@ dentry *ovl_alloc_beside(dentry *dir, const char *name)
 
     if (!fresh)
         return ERR_PTR(-ENOMEM);
-    // For the checker: an exception to "no name is hashed and in lookup at once".
+    // For the checker, which knows no other reason for a name to be hashed and in lookup at once.
     spin_lock(&fresh->d_lockref.lock);
     fresh->d_flags |= DCACHE_BESIDE_LOOKUP;
     spin_unlock(&fresh->d_lockref.lock);

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// Readers of a merged directory against lookups of its names, in every order: the forms of April
+// 2026 and the locks they rest on.
+//
+// In the order that is proposed, a lookup puts its dentry into the in-lookup table first and locks
+// the directory then. A reader, who has it locked, must not wait for that dentry.
+#include "dcsim/testing/explore_gtest.h"
+
+#include "dcsim/kernel/bug.h"
+#include "dcsim/mockfs/mock_filesystem.h"
+#include "dcsim/testing/dcache_checker.h"
+#include "dcsim/vfs/file.h"
+#include "dcsim/vfs/namei.h"
+#include "dcsim/vfs/proposed.h"
+#include "dcsim/vfs/vfs.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+using ::testing::HasSubstr;
+using testing::Holds;
+using testing::Violates;
+
+/// Where the lookup locks the directory.
+enum class lookup_order { lock_first, alloc_first };
+
+/// How the overlay is mounted.
+struct form {
+    int64_t readdir;
+    int64_t recheck = 1;
+    int64_t shared = 0;
+};
+
+constexpr form WAIT = {0};
+constexpr form NOBLOCK = {1};
+constexpr form NOBLOCK_RETURN = {2};
+constexpr form BLOCKER = {3};
+
+super_block *sb;
+
+void set_up(form how)
+{
+    const mock_option options[] = {
+        {"readdir", how.readdir}, {"recheck", how.recheck}, {"shared", how.shared}};
+    mock_node *root;
+
+    vfs_init({.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0});
+    sb = ovlfs_filesystem.mount({.options = options}, "ovlfs");
+    root = ovlfs_filesystem.root_node(sb);
+    ovlfs_filesystem.add_node(sb, root, "a", 1, S_IFREG_TYPE | 0644, nullptr);
+}
+
+bool take_all(dir_context *, const char *, int, int64_t, ino_t, unsigned)
+{
+    return true;
+}
+
+/// getdents64(2) on the root, from beginning to end.
+void read_root()
+{
+    const path where = {nullptr, sb->s_root};
+    file *file = alloc_empty_file(OPEN_RDONLY | OPEN_DIRECTORY, &init_cred);
+    dir_context context = {take_all, 0};
+
+    explore_check(vfs_open(&where, file) == 0, "the directory opens");
+    explore_check(iterate_dir(file, &context) == 0, "the directory is read");
+    fput(file);
+}
+
+/// lookup_slow() in the proposed order: the dentry first, then the directory's lock, for ->lookup()
+/// alone.
+dentry *alloc_then_lock(const qstr *name, dentry *parent)
+{
+    inode *dir = d_inode(parent);
+    dentry *fresh = d_alloc_parallel(parent, name);
+    dentry *old;
+
+    if (IS_ERR(fresh) || !d_in_lookup(fresh))
+        return fresh;
+    inode_lock_shared(dir);
+    old = dir->i_op->lookup(dir, fresh, LOOKUP_SHARED);
+    inode_unlock_shared(dir);
+    d_lookup_done(fresh);
+    if (!old)
+        return fresh;
+    dput(fresh);
+    return old;
+}
+
+/// stat(2) of "a", without the path walk.
+void look_up_a(lookup_order order)
+{
+    qstr name = make_qstr("a", 1);
+    dentry *found = try_lookup_noperm(&name, sb->s_root);
+
+    if (!found)
+        found = order == lookup_order::lock_first ? lookup_slow(&name, sb->s_root, 0)
+                                                  : alloc_then_lock(&name, sb->s_root);
+    explore_check(!IS_ERR(found) && d_is_positive(found), "a is there");
+    dput(found);
+}
+
+void finish()
+{
+    explore_check(ovlfs_filesystem.unmount(sb) == 0, "nothing is busy");
+    explore_check(vfs_exit().none(), "nothing is left");
+}
+
+exploration reader_and_lookup(form how, lookup_order order)
+{
+    exploration program;
+
+    program.name = "ovlfs reader and lookup";
+    program.setup = [=] { set_up(how); };
+    program.tasks = {{"reader", read_root}, {"walker", [=] { look_up_a(order); }}};
+    program.finally = finish;
+    program.after_unlock = check_after_unlock;
+    program.options.preemptions = 1;
+    return program;
+}
+
+TEST(OvlfsExplored, TodaysOrderHoldsWithEveryForm)
+{
+    for (form how : {WAIT, NOBLOCK, NOBLOCK_RETURN, BLOCKER})
+        EXPECT_THAT(explore(reader_and_lookup(how, lookup_order::lock_first)), Holds())
+            << how.readdir;
+}
+
+TEST(OvlfsExplored, TheProposedOrderDeadlocksAReaderThatWaits)
+{
+    EXPECT_THAT(explore(reader_and_lookup(WAIT, lookup_order::alloc_first)),
+                Violates(violation_kind::deadlock));
+}
+
+TEST(OvlfsExplored, TheProposedOrderHoldsWithTheNoblockForms)
+{
+    for (form how : {NOBLOCK, NOBLOCK_RETURN, BLOCKER})
+        EXPECT_THAT(explore(reader_and_lookup(how, lookup_order::alloc_first)), Holds())
+            << how.readdir;
+}
+
+TEST(OvlfsExplored, WithoutTheRecheckTheNameGetsTwoDentries)
+{
+    for (int64_t readdir : {1, 2, 3}) {
+        const exploration_report report =
+            explore(reader_and_lookup({readdir, 0}, lookup_order::alloc_first));
+
+        EXPECT_THAT(report, Violates(violation_kind::invariant)) << readdir;
+        EXPECT_THAT(std::string(report.search.broken.text), HasSubstr("invariant 12")) << readdir;
+    }
+}
+
+/// What readdir does beside somebody else's lookup, without saying so.
+void go_beside_unmarked()
+{
+    inode *dir = d_inode(sb->s_root);
+    dentry *fresh = d_alloc_name(sb->s_root, "a");
+    dentry *old;
+
+    inode_lock(dir);
+    old = dir->i_op->lookup(dir, fresh, 0);
+    inode_unlock(dir);
+    dput(old);
+    dput(fresh);
+}
+
+TEST(OvlfsExplored, GoingBesideALookupIsAnExceptionThatHasToBeMarked)
+{
+    exploration program = reader_and_lookup(NOBLOCK, lookup_order::alloc_first);
+
+    program.tasks[0] = {"beside", go_beside_unmarked};
+    const exploration_report report = explore(program);
+    EXPECT_THAT(report, Violates(violation_kind::invariant));
+    EXPECT_THAT(std::string(report.search.broken.text), HasSubstr("invariant 4:"));
+}
+
+TEST(OvlfsExplored, UnderASharedLockTheReaderMayWaitAndMayNotGoBeside)
+{
+    // The lookup has looked for what a reader hashed, and then the reader hashes it.
+    EXPECT_THAT(explore(reader_and_lookup({0, 1, 1}, lookup_order::lock_first)), Holds());
+    for (int64_t readdir : {1, 2, 3}) {
+        const exploration_report report =
+            explore(reader_and_lookup({readdir, 1, 1}, lookup_order::lock_first));
+
+        EXPECT_THAT(report, Violates(violation_kind::invariant)) << readdir;
+        EXPECT_THAT(std::string(report.search.broken.text), HasSubstr("invariant 12")) << readdir;
+    }
+}
+
+} // namespace
+
+} // namespace dcsim::inline DCSIM_BACKEND
