@@ -7,8 +7,8 @@
 // The removal is sent from ->d_iput(), with the dentry already dead and unhashed and no i_rwsem
 // held. Until the server has removed the name nobody may look it up, or they would get a dentry for
 // a file that is about to go. So the name is put in lookup first: by an *alias* from
-// d_alloc_parallel(), which nobody looks up at all. It is kept until the reply comes, and then ended
-// by whoever brings the reply: another task than the one that began it.
+// d_alloc_parallel(), which nobody looks up at all. It is kept until the reply comes, and
+// then ended by whoever brings the reply: another task than the one that began it.
 //
 // rmdir_sem, held over the same time, keeps the directory itself from being removed with the alias
 // in it.

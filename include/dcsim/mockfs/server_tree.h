@@ -38,8 +38,8 @@ struct server_entry {
     char name[256]; ///< NUL-terminated
 };
 
-/// server_attributes::change of a directory just before and just after a request that changed it, so
-/// that a client can tell its own change from other people's. Equal when nothing was changed.
+/// server_attributes::change of a directory just before and just after a request that changed it,
+/// so that a client can tell its own change from other people's. Equal when nothing was changed.
 struct server_change_info {
     u64 before;
     u64 after;
