@@ -77,6 +77,11 @@ const toml::node *document::find(const std::string &section, const std::string &
 {
     if (const auto changed = changed_.find(section + "." + key); changed != changed_.end())
         return changed->second.value;
+    return in_file(section, key);
+}
+
+const toml::node *document::in_file(const std::string &section, const std::string &key) const
+{
     const toml::table *table = root_[section].as_table();
     return table ? table->get(key) : nullptr;
 }
@@ -98,15 +103,22 @@ std::vector<entry> document::section(const std::string &name) const
     return table ? entries(*table) : std::vector<entry>();
 }
 
+std::vector<entry> document::changed(const std::string &section) const
+{
+    const std::string prefix = section + ".";
+    std::vector<entry> found;
+
+    for (const auto &[key, change] : changed_)
+        if (key.starts_with(prefix))
+            found.push_back({key.substr(prefix.size()), change.where, change.value});
+    return found;
+}
+
 std::vector<entry> document::tree() const
 {
-    constexpr std::string_view prefix = "tree.";
     std::vector<entry> found = section("tree");
 
-    for (const auto &[key, change] : changed_) {
-        if (!key.starts_with(prefix))
-            continue;
-        const entry changed = {key.substr(prefix.size()), change.where, change.value};
+    for (const entry &changed : changed("tree")) {
         const auto same = std::ranges::find(found, changed.key, &entry::key);
 
         if (same != found.end())

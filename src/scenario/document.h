@@ -76,6 +76,10 @@ class document
 
     /// The value of section.key, or null.
     const toml::node *find(const std::string &section, const std::string &key) const;
+    /// Likewise, of the file as it is, whatever a variant has instead.
+    const toml::node *in_file(const std::string &section, const std::string &key) const;
+    /// What a variant changes or adds in a section, without the section's name.
+    std::vector<entry> changed(const std::string &section) const;
     /// All entries of a table, in the order of the file.
     static std::vector<entry> entries(const toml::table &table);
     /// Those of a section as it stands in the file; none when there is no such section.

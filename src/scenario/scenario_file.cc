@@ -10,6 +10,7 @@
 #include "dcsim/scenario/scenario.h"
 #include "dcsim/scenario/suggestion.h"
 #include "document.h"
+#include "file_system_reader.h"
 #include "names.h"
 #include "task_reader.h"
 #include "tree_reader.h"
@@ -23,8 +24,9 @@ namespace
 
 constexpr int64_t known_format = 1;
 
-const key_list sections = {"format", "title", "teaches", "seeds", "notes",   "dcache",  "tree",
-                           "setup",  "task",  "faults",  "check", "explore", "variant", "note"};
+const key_list sections = {"format", "title",      "teaches", "seeds",   "notes",
+                           "dcache", "filesystem", "tree",    "setup",   "task",
+                           "faults", "check",      "explore", "variant", "note"};
 
 /// A section with fixed keys.
 struct section_keys {
@@ -293,6 +295,7 @@ compiled_file file_compiler::compile()
         read_description();
         read_limits();
         read_era();
+        read_file_system(from_, into_.compiled);
         read_warnings();
         read_tree(from_, names_, into_.compiled);
         read_tasks(from_, names_, into_.compiled);
@@ -380,6 +383,7 @@ struct read_file {
             add_findings(findings, base.findings, varied.findings, "variant " + one.described.name);
             varied.compiled.expect = one.described.expect;
             one.described.era = varied.compiled.era;
+            one.described.file_system = varied.compiled.file_system;
             variants.push_back(std::move(varied.compiled));
         }
         throw_any(std::move(findings), file_name);

@@ -38,7 +38,10 @@ struct raw_entry {
 class tree_reader
 {
   public:
-    tree_reader(document &from, name_table &names) : from_(from), names_(names) {}
+    tree_reader(document &from, name_table &names, const scenario &of)
+        : from_(from), names_(names), file_system_(find_file_system(of.file_system))
+    {
+    }
 
     void read(scenario &into);
 
@@ -47,6 +50,7 @@ class tree_reader
     void read_kind(const toml::table &table, raw_entry &into);
     void read_same_as(const toml::node &value, raw_entry &into);
     void read_lookup(const toml::node &value, raw_entry &into);
+    void read_flags(const toml::node &value, raw_entry &into);
     void read_failures(const toml::table &table, raw_entry &into);
     void check_parent(const raw_entry &child);
     void check_same_as(const raw_entry &alias);
@@ -56,6 +60,7 @@ class tree_reader
 
     document &from_;
     name_table &names_;
+    const file_system_description *file_system_; ///< nullptr: unknown, as has been said
     std::vector<raw_entry> entries_;
     std::set<std::string> broken_; ///< paths whose own entry is wrong: nothing follows from them
 };
@@ -134,6 +139,21 @@ void tree_reader::read_lookup(const toml::node &value, raw_entry &into)
             into.entry.lookup_points = static_cast<int>(*number);
 }
 
+void tree_reader::read_flags(const toml::node &value, raw_entry &into)
+{
+    if (!file_system_)
+        return;
+    const key_list known(file_system_->flags.begin(), file_system_->flags.end());
+    for (const located_text &flag : from_.as_texts(value, "flags")) {
+        if (std::ranges::find(known, flag.text) == known.end())
+            from_.report(flag.where,
+                         std::string(file_system_->name) + " has no flag '" + flag.text + "'",
+                         nearest_name(flag.text, known));
+        else
+            into.entry.flags.push_back(flag.text);
+    }
+}
+
 void tree_reader::read_entry(const entry &from)
 {
     raw_entry read{from.key, from.where, {}, false, "", {}};
@@ -147,10 +167,12 @@ void tree_reader::read_entry(const entry &from)
     const toml::table *table = from_.as_table(*from.value, "'" + from.key + "'", entry_example);
     if (!table)
         return;
-    from_.check_keys(*table, {"type", "target", "same_as", "lookup"}, "in '" + from.key + "'");
+    from_.check_keys(*table, {"type", "target", "same_as", "lookup", "flags"},
+                     "in '" + from.key + "'");
     const toml::node *same_as = table->get("same_as");
-    if (same_as && (table->get("type") || table->get("target")))
-        return from_.report(place_of(*same_as), "same_as says all: leave out type and target");
+    if (same_as && (table->get("type") || table->get("target") || table->get("flags")))
+        return from_.report(place_of(*same_as),
+                            "same_as says all: leave out type, target and flags");
     if (!same_as && !table->get("type"))
         return from_.report(from.where, "'" + from.key + "' needs a type, as in " + entry_example);
     if (same_as)
@@ -158,6 +180,8 @@ void tree_reader::read_entry(const entry &from)
     read_kind(*table, read);
     if (const toml::node *lookup = table->get("lookup"))
         read_lookup(*lookup, read);
+    if (const toml::node *flags = table->get("flags"))
+        read_flags(*flags, read);
     read.entry.where = from.where;
     if (read.typed || read.is_alias()) {
         broken_.erase(from.key);
@@ -223,6 +247,9 @@ void tree_reader::check_same_as(const raw_entry &alias)
 
     if (broken_.contains(alias.same_as))
         return;
+    if (file_system_ && !file_system_->second_names)
+        return from_.report(alias.same_as_where,
+                            std::string(file_system_->name) + " has no directories with two names");
     if (!original)
         from_.report(alias.same_as_where, "'" + alias.same_as + "' is not in [tree]",
                      nearest_name(alias.same_as, directories()));
@@ -263,7 +290,7 @@ void read_tree(document &from, name_table &names, scenario &into)
 {
     if (const toml::node *section = from.root().get("tree"))
         from.as_table(*section, "[tree]", "\"/a\" = { type = \"file\" }");
-    tree_reader(from, names).read(into);
+    tree_reader(from, names, into).read(into);
 }
 
 } // namespace dcsim::scenario

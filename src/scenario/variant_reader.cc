@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "dcsim/scenario/suggestion.h"
+#include "file_system_reader.h"
 #include "names.h"
 
 namespace dcsim::scenario
@@ -50,6 +51,8 @@ key_list keys_of(const document &from)
 {
     key_list keys = settable_keys;
 
+    for (const std::string &key : settable_file_system_keys())
+        keys.push_back(key);
     for (const entry &one : from.section("tree"))
         keys.push_back("tree." + one.key);
     for (const entry &one : from.section("task"))

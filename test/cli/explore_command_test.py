@@ -46,7 +46,7 @@ do = ["await(A.d.error == 0)", "d = walk('/a')"]
 """
 
 # What explore --json has whatever comes of the search, and in a violation on top.
-KEYS = ["schema", "scenario", "variant", "title", "era", "port", "result", "expected",
+KEYS = ["schema", "scenario", "variant", "title", "era", "filesystem", "port", "result", "expected",
         "as_expected", "strategy", "covered", "memory_model", "seed", "executions", "steps", "longest_execution", "given_up", "seconds",
         "executions_per_second", "steps_per_second", "peak_memory_bytes", "sometimes"]
 VIOLATION_KEYS = ["violation", "token", "replay", "trace"]
@@ -132,7 +132,7 @@ class Scenarios(WithFiles):
         self.assertIn("from document 001: ", answer)
         told = result_of("explain", file)
         self.assertEqual((told["seeds"], told["era"]), (["000", "001"], "4.7"))
-        self.assertEqual(run("list").stdout.split()[:3], ["NAME", "SEEDS", "ERA"])
+        self.assertEqual(run("list").stdout.split()[:5], ["NAME", "SEEDS", "ERA", "ON", "TITLE"])
         for one in result_of("list")["scenarios"]:
             self.assertIn("seeds", one)
             for has_era in [one, *one["variants"]]:

@@ -520,6 +520,91 @@ TEST(ScenarioEra, WithACallersQueueHasNoLookupsOutsideTheLock)
                             "not for era 4.17"));
 }
 
+// --- File systems -----------------------------------------------------------------------------
+
+TEST(ScenarioFileSystem, IsMemfsUnlessTheFileSaysOtherwise)
+{
+    const scenario plain = parse_scenario(file_with(""), "f");
+    const scenario folding = parse_scenario(file_with("[filesystem]\n"
+                                                      "type = 'casefs'\n"
+                                                      "add_ci = true\n"
+                                                      "compare = 0\n"
+                                                      "[tree]\n"
+                                                      "'/d' = { type = 'directory', "
+                                                      "flags = ['casefold'] }\n"),
+                                            "f");
+
+    EXPECT_EQ(plain.file_system, "memfs");
+    EXPECT_THAT(plain.settings, IsEmpty());
+    EXPECT_EQ(plain.not_linearizable, "");
+    EXPECT_EQ(folding.file_system, "casefs");
+    ASSERT_EQ(folding.settings.size(), 2u);
+    EXPECT_STREQ(folding.settings[0].option->name, "compare");
+    EXPECT_EQ(folding.settings[0].value, 0);
+    EXPECT_STREQ(folding.settings[1].option->name, "add_ci");
+    EXPECT_EQ(folding.settings[1].value, 1);
+    EXPECT_THAT(folding.tree[0].flags, ElementsAre("casefold"));
+    EXPECT_EQ(folding.not_linearizable, "it knows what memfs does, not casefs");
+}
+
+TEST(ScenarioFileSystem, AndItsOptionsAndFlagsAreThoseThereAre)
+{
+    EXPECT_THAT(findings_with("[filesystem]\ntype = 'cassefs'\nanything = 1\n"),
+                ElementsAre("7:8: there is no file system 'cassefs' (did you mean 'casefs'?)"));
+    EXPECT_THAT(findings_with("[filesystem]\ntype = 1\n"),
+                ElementsAre("7:8: type must be a text, not a whole number"));
+    EXPECT_THAT(findings("format = 1\ntitle = 'x'\nfilesystem = 1\n"
+                         "[task.A]\ndo = [\"warm('/a')\"]\n"),
+                ElementsAre("3:14: [filesystem] must be a table, as in [filesystem]; this is a "
+                            "whole number"));
+    EXPECT_THAT(findings_with("[filesystem]\n"
+                              "type = 'fusefs'\n"
+                              "readdir_plus = true\n"
+                              "readdirplus = 2\n"
+                              "entry_timeout = true\n"
+                              "[tree]\n"
+                              "'/d' = { type = 'directory', flags = ['casefold'] }\n"),
+                ElementsAre("8:1: fusefs has no option 'readdir_plus' (did you mean "
+                            "'readdirplus'?)",
+                            "9:15: readdirplus must be a whole number from 0 to 1, not 2",
+                            "10:17: entry_timeout must be a whole number from 0 to 1000000000, "
+                            "not true or false",
+                            "12:39: fusefs has no flag 'casefold'"));
+    EXPECT_THAT(findings_with("[filesystem]\n"
+                              "type = 'casefs'\n"
+                              "[tree]\n"
+                              "'/d' = { type = 'directory', flags = ['casefolds'] }\n"
+                              "'/e' = { same_as = '/d', flags = ['casefold'] }\n"),
+                ElementsAre("9:39: casefs has no flag 'casefolds' (did you mean 'casefold'?)",
+                            "10:20: same_as says all: leave out type, target and flags"));
+}
+
+TEST(ScenarioFileSystem, OptionsStayWithTheTypeTheyAreFor)
+{
+    const std::string text = file_with("[filesystem]\n"
+                                       "type = 'fusefs'\n"
+                                       "entry_timeout = 5\n"
+                                       "[variant.same]\n"
+                                       "set = { 'filesystem.notify' = 2 }\n"
+                                       "[variant.other]\n"
+                                       "set = { 'filesystem.type' = 'casefs', "
+                                       "'filesystem.prime' = true }\n");
+    const scenario same = parse_scenario(text, "f", "same");
+    const scenario other = parse_scenario(text, "f", "other");
+
+    ASSERT_EQ(same.settings.size(), 2u);
+    EXPECT_EQ(same.settings[0].value, 5);
+    EXPECT_EQ(same.settings[1].value, 2);
+    EXPECT_EQ(same.variants[1].file_system, "casefs");
+    ASSERT_EQ(other.settings.size(), 1u);
+    EXPECT_STREQ(other.settings[0].option->name, "prime");
+    EXPECT_THAT(findings(text + "[variant.wrong]\nset = { 'filesystem.prime' = true }\n"),
+                ElementsAre("14:9: variant wrong: fusefs has no option 'prime'"));
+    EXPECT_THAT(findings(text + "[variant.wrong]\nset = { 'filesystem.primes' = true }\n"),
+                ElementsAre("14:9: a variant cannot set 'filesystem.primes' (did you mean "
+                            "'filesystem.prime'?)"));
+}
+
 TEST(ScenarioSeeds, AreNumbersOfDocuments)
 {
     const std::string top = "format = 1\ntitle = 'x'\nseeds = ['000', '003']\n"
@@ -856,7 +941,7 @@ TEST(ScenarioTree, EntriesAreTablesWithATypeOrAnotherName)
                             "9:17: type must be a text, not a whole number",
                             "10:17: type is file, directory or symlink, not 'Directory' (did you "
                             "mean 'directory'?)",
-                            "11:40: same_as says all: leave out type and target",
+                            "11:40: same_as says all: leave out type, target and flags",
                             "12:20: same_as must be a text, not a whole number"));
 }
 

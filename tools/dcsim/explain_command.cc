@@ -113,6 +113,7 @@ class explanation
     }
 
     void add_description();
+    void add_file_system();
     void add_seeds();
     void add_tree();
     std::string lookup_words(const tree_entry &entry) const;
@@ -146,10 +147,19 @@ void explanation::add_description()
         line("  d_splice_alias() and d_add() take hashed negative dentries");
     if (of_.lookup_outside_rwsem)
         line("  d_alloc_parallel() comes before the directory's i_rwsem");
+    add_file_system();
     add_seeds();
     if (!of_.notes.empty())
         line();
     paragraph(of_.notes, "  ");
+}
+
+void explanation::add_file_system()
+{
+    line("  file system: " + of_.file_system + ", " +
+         scenario::find_file_system(of_.file_system)->purpose);
+    for (const auto &[option, value] : of_.settings)
+        line(fmt::format("      {} = {}: {}", option->name, value, option->purpose));
 }
 
 void explanation::add_seeds()
@@ -191,6 +201,8 @@ void explanation::add_tree()
                    path_of(of_, of_.tree[static_cast<size_t>(entry.same_as)]);
         if (!entry.target.empty())
             what += " to " + entry.target;
+        for (const std::string &flag : entry.flags)
+            what += ", " + flag;
         line("  " + padded(printable(path_of(of_, entry)), width) + "  " +
              printable(what + lookup_words(entry)));
     }
@@ -340,6 +352,8 @@ ordered_json tree_json(const scenario::scenario &of)
             one["same_as"] = path_of(of, of.tree[static_cast<size_t>(entry.same_as)]);
         if (!entry.target.empty())
             one["target"] = entry.target;
+        if (!entry.flags.empty())
+            one["flags"] = entry.flags;
         if (entry.lookup_failures)
             one["lookup_error"] = scenario::errno_name(entry.lookup_error);
         if (entry.lookup_failures > 0)
@@ -349,6 +363,15 @@ ordered_json tree_json(const scenario::scenario &of)
         tree.push_back(one);
     }
     return tree;
+}
+
+ordered_json settings_json(const scenario::scenario &of)
+{
+    ordered_json settings = ordered_json::object();
+
+    for (const auto &[option, value] : of.settings)
+        settings[option->name] = value;
+    return settings;
 }
 
 ordered_json steps_json(const task &of)
@@ -391,6 +414,7 @@ ordered_json variants_json(const scenario::scenario &of)
         variants.push_back({{"name", one.name},
                             {"title", one.title},
                             {"era", one.era},
+                            {"filesystem", one.file_system},
                             {"set", changes},
                             {"expect", scenario::in_words(one.expect)}});
     }
@@ -422,6 +446,8 @@ std::string scenario_json(const scenario::scenario &of)
                          {"lookup_outside_rwsem", of.lookup_outside_rwsem},
                          {"hash_buckets", of.hash_buckets},
                          {"in_lookup_bits", of.in_lookup_bits},
+                         {"filesystem", of.file_system},
+                         {"filesystem_options", settings_json(of)},
                          {"tree", tree_json(of)},
                          {"setup", steps_json(of.setup)},
                          {"tasks", tasks_json(of)},

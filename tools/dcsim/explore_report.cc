@@ -58,12 +58,17 @@ std::string preemptions_text(unsigned count)
     return fmt::format("{} preemption{}", count, count == 1 ? "" : "s");
 }
 
-/// Of what, where that is not the usual.
-std::string era_text(const scenario::scenario &scenario)
+/// What is not the usual.
+std::string ground_text(const scenario::scenario &scenario)
 {
-    return scenario.era == scenario::scenario().era
-               ? ""
-               : fmt::format("  lookups wait as in era {}\n", scenario.era);
+    const scenario::scenario usual;
+    std::string text;
+
+    if (scenario.era != usual.era)
+        text += fmt::format("  lookups wait as in era {}\n", scenario.era);
+    if (scenario.file_system != usual.file_system)
+        text += fmt::format("  on {}\n", scenario.file_system);
+    return text;
 }
 
 std::string expectation_text(const scenario::scenario &scenario, const explore_outcome &outcome)
@@ -186,7 +191,7 @@ std::string explore_text(const explore_options &options, const scenario::scenari
         fmt::format("{}{}: {}\n", options.scenario,
                     options.variant.empty() ? "" : " (" + options.variant + ")", scenario.title);
 
-    text += era_text(scenario);
+    text += ground_text(scenario);
     text += verdict_text(search, outcome);
     if (outcome.search.outcome == verdict::violated)
         text += indented(outcome.search.broken.text, "  ");
@@ -216,6 +221,7 @@ std::string explore_json(const explore_options &options, const scenario::scenari
                 {"variant", options.variant},
                 {"title", scenario.title},
                 {"era", scenario.era},
+                {"filesystem", scenario.file_system},
                 {"port", options.port},
                 {"result", verdict_name(outcome)},
                 {"expected", scenario::in_words(scenario.expect)},
@@ -269,6 +275,7 @@ std::string replay_json(const scenario::scenario &scenario, const replay_result 
     json out = {{"schema", "dcsim.replay/1"},
                 {"title", scenario.title},
                 {"era", scenario.era},
+                {"filesystem", scenario.file_system},
                 {"result", followed.diverged ? "diverged"
                            : trace.violated  ? "violated"
                                              : "holds"},

@@ -34,12 +34,14 @@ std::string list_json(const std::vector<scenario::scenario> &scenarios)
             variants.push_back({{"name", variant.name},
                                 {"title", variant.title},
                                 {"era", variant.era},
+                                {"filesystem", variant.file_system},
                                 {"expect", scenario::in_words(variant.expect)}});
         list.push_back({{"name", one.file},
                         {"title", one.title},
                         {"teaches", one.teaches},
                         {"seeds", one.seeds},
                         {"era", one.era},
+                        {"filesystem", one.file_system},
                         {"variants", variants}});
     }
     return ordered_json({{"schema", "dcsim.list/1"}, {"scenarios", list}}).dump(2) + "\n";
@@ -50,19 +52,22 @@ struct row {
     std::string name;
     std::string seeds;
     std::string era;
+    std::string file_system;
     std::string title;
 };
 
 std::vector<row> rows_of(const std::vector<scenario::scenario> &scenarios)
 {
-    std::vector<row> rows = {{"NAME", "SEEDS", "ERA", "TITLE"}};
+    std::vector<row> rows = {{"NAME", "SEEDS", "ERA", "ON", "TITLE"}};
 
     for (const scenario::scenario &one : scenarios) {
-        rows.push_back(
-            {one.file, fmt::format("{}", fmt::join(one.seeds, ",")), one.era, one.title});
+        rows.push_back({one.file, fmt::format("{}", fmt::join(one.seeds, ",")), one.era,
+                        one.file_system, one.title});
         for (const scenario::variant &variant : one.variants)
             rows.push_back({"  --variant " + variant.name, "",
-                            variant.era == one.era ? "" : variant.era, "  " + variant.title});
+                            variant.era == one.era ? "" : variant.era,
+                            variant.file_system == one.file_system ? "" : variant.file_system,
+                            "  " + variant.title});
     }
     return rows;
 }
@@ -70,17 +75,19 @@ std::vector<row> rows_of(const std::vector<scenario::scenario> &scenarios)
 std::string list_text(const std::vector<scenario::scenario> &scenarios)
 {
     const std::vector<row> rows = rows_of(scenarios);
-    size_t name = 0, seeds = 0, era = 0;
+    row width;
     std::string text;
 
-    for (const row &one : rows) {
-        name = std::max(name, one.name.size());
-        seeds = std::max(seeds, one.seeds.size());
-        era = std::max(era, one.era.size());
-    }
     for (const row &one : rows)
-        fmt::format_to(std::back_inserter(text), "{:<{}}  {:<{}}  {:<{}}  {}\n", one.name, name,
-                       one.seeds, seeds, one.era, era, one.title);
+        for (const auto column : {&row::name, &row::seeds, &row::era, &row::file_system})
+            if ((one.*column).size() > (width.*column).size())
+                width.*column = one.*column;
+    for (const row &one : rows) {
+        for (const auto column : {&row::name, &row::seeds, &row::era, &row::file_system})
+            fmt::format_to(std::back_inserter(text), "{:<{}}  ", one.*column,
+                           (width.*column).size());
+        text += one.title + "\n";
+    }
     return text;
 }
 

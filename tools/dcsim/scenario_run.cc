@@ -136,6 +136,7 @@ std::string report_json(const scenario_run_options &options, const scenario::sce
                  {"variant", options.variant},
                  {"title", scenario.title},
                  {"era", scenario.era},
+                 {"filesystem", scenario.file_system},
                  {"result", failed(result) ? "failed" : "passed"},
                  {"interrupted", result.interrupted},
                  {"seed", options.seed},

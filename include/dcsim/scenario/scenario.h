@@ -109,6 +109,33 @@ std::span<const era_description> eras();
 /// nullptr when there is none of that name.
 const era_description *find_era(std::string_view name);
 
+/// A knob of a file system.
+struct file_system_option {
+    const char *name;
+    int64_t smallest; ///< 0 and 1: true and false will do as well
+    int64_t largest;
+    const char *purpose; ///< one line, with the default
+};
+
+/// What scenarios need to know of a mock file system before there is one. The port's own table is
+/// in include/dcsim/mockfs/mock_filesystem.h.
+struct file_system_description {
+    const char *name;
+    const char *purpose;
+    std::span<const file_system_option> options;
+    std::span<const char *const> flags; ///< of an object on its disk
+    bool second_names;                  ///< a directory can have two
+    bool server;                        ///< somebody else can change it
+    bool handles;                       ///< an inode can be found without a name
+    bool pending;                       ///< some of its work waits until it is told to go on
+
+    const file_system_option *find_option(std::string_view option) const;
+};
+
+std::span<const file_system_description> file_systems();
+/// nullptr when there is none of that name.
+const file_system_description *find_file_system(std::string_view name);
+
 /// One of the public documents that dcsim began with; docs/seeds.md tells what became of each.
 struct seed_description {
     const char *number;
@@ -168,8 +195,9 @@ inline constexpr int every_time = -1;
 struct tree_entry {
     int path = -1; ///< index into scenario::paths
     file_kind kind = file_kind::file;
-    std::string target;      ///< body of a symlink
-    int same_as = -1;        ///< index into scenario::tree: a second name of that directory
+    std::string target;             ///< body of a symlink
+    std::vector<std::string> flags; ///< of the file system's
+    int same_as = -1;               ///< index into scenario::tree: a second name of that directory
     int lookup_error = 0;    ///< negative errno that ->lookup() of this name returns; 0: none
     int lookup_failures = 0; ///< how many calls fail before it works, or every_time
     int lookup_points = 0;   ///< extra schedule points inside ->lookup() of this name
@@ -193,7 +221,8 @@ struct variant {
     std::string title;
     std::vector<change> changes;
     expectation expect;
-    std::string era; ///< it runs in
+    std::string era;         ///< it runs in
+    std::string file_system; ///< it runs on
     source_position where;
 };
 
@@ -220,6 +249,12 @@ struct scenario {
     std::string era = "7.2"; ///< of eras()
     bool splice_hashed = false;
     bool lookup_outside_rwsem = false;
+    std::string file_system = "memfs"; ///< of file_systems()
+    struct setting {
+        const file_system_option *option;
+        int64_t value;
+    };
+    std::vector<setting> settings; ///< of the file system; in its table's order
     /// Parents before their children, targets of same_as before their second names.
     std::vector<tree_entry> tree;
 

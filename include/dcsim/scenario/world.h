@@ -17,7 +17,9 @@
 namespace dcsim::inline DCSIM_BACKEND
 {
 
-struct memfs_node;
+struct mock_filesystem;
+struct mock_mount_options;
+struct mock_option;
 struct vfs_task;
 struct world_operation;
 struct world_state;
@@ -85,7 +87,6 @@ class scenario_world final : public scenario::fact_source
 
     // Called by the file system it mounted.
     int before_lookup(inode *dir, dentry *dentry);
-    void created(dentry *dentry);
     void released(const dentry *dentry);
 
     super_block *mounted() const;
@@ -98,6 +99,7 @@ class scenario_world final : public scenario::fact_source
     struct world_variable &variable(int task, int slot) const;
     void allocate_state();
     void free_state();
+    super_block *mount_file_system(mock_mount_options options, const char *id) const;
     void fill_disk();
     void run_step(int task, const scenario::step &step, world_operation &outcome);
     void run_setup();
@@ -109,7 +111,7 @@ class scenario_world final : public scenario::fact_source
     void mount_root();
     void create_tasks();
     void leave_namespace();
-    int64_t mount_memfs(int owner, const char *name, int64_t *inode);
+    int64_t mount_another(int owner, const char *name, int64_t *inode);
     int64_t find_by_call(int owner, const scenario::step &step, int64_t *inode) const;
     int64_t change_names(int owner, const scenario::step &step) const;
     int64_t system_call(int owner, const scenario::step &step, int64_t *inode);
@@ -119,7 +121,8 @@ class scenario_world final : public scenario::fact_source
     int64_t read_inode_under_rcu(const scenario::step &step);
     int64_t act_on_cache(const scenario::step &step);
     int64_t unmount();
-    void note_dentry(struct world_variable &into, dentry *dentry, bool keep) const;
+    void note_dentry(struct world_variable &into, dentry *dentry) const;
+    void identify(struct world_variable &into, dentry *dentry) const;
     void put_what_is_held();
     int path_of(const dentry *dentry) const;
     int injected_error(const scenario::tree_entry &entry) const;
@@ -133,6 +136,8 @@ class scenario_world final : public scenario::fact_source
 
     const scenario::scenario &scenario_;
     world_reports reports_;
+    const mock_filesystem *file_system_;
+    std::vector<mock_option> settings_; ///< of the file system
     world_state *state_ = nullptr;
     std::vector<path_parts> parts_;
     std::vector<uint64_t> reached_;

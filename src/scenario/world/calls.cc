@@ -3,7 +3,7 @@
 // The steps that are system calls, and the tasks that make them: each with its own root, working
 // directory and descriptors.
 #include "dcsim/kernel/err.h"
-#include "dcsim/mockfs/memfs.h"
+#include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/vfs/syscalls.h"
 #include "parts.h"
 #include "state.h"
@@ -126,23 +126,23 @@ void scenario_world::leave_namespace()
     exit_mount_tree();
 }
 
-int64_t scenario_world::mount_memfs(int owner, const char *name, int64_t *inode)
+int64_t scenario_world::mount_another(int owner, const char *name, int64_t *inode)
 {
     const int number = __atomic_fetch_add(&state_->mounts_made, 1, __ATOMIC_RELAXED);
-    memfs_options options;
+    mock_mount_options options;
     super_block *sb;
     int error;
 
     options.last_used_ino = numbers_of_a_disk * static_cast<ino_t>(number + 1);
-    sb = memfs_mount(options, "mounted");
+    sb = mount_file_system(options, "mounted");
     if (IS_ERR(sb))
         return PTR_ERR(sb);
     error = sys_mount(acting(owner), sb, name, 0);
     if (error) {
-        memfs_unmount(sb);
+        file_system_->unmount(sb);
         return error;
     }
-    *inode = static_cast<int64_t>(memfs_root_ino(sb));
+    *inode = static_cast<int64_t>(READ_ONCE(sb->s_root->d_inode)->i_ino);
     WRITE_LOCKED(state_->mounted[static_cast<size_t>(number)], sb);
     return 0;
 }
@@ -221,7 +221,7 @@ int64_t scenario_world::system_call(int owner, const scenario::step &step, int64
     case verb::chroot:
         return sys_chroot(task, name);
     case verb::mount:
-        return mount_memfs(owner, name, inode);
+        return mount_another(owner, name, inode);
     case verb::bind:
         return sys_mount_bind(task, name, step.second_pathname.c_str());
     case verb::umount_path:

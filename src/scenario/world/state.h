@@ -25,7 +25,7 @@ struct world_variable {
     bool negative;
     bool hashed;
     once<dentry *> found; ///< or nullptr
-    int64_t identity;     ///< of that dentry: its address may be another one's later
+    int64_t identity;     ///< a number of that dentry's: its address may be another one's later
     int64_t number;       ///< of what is no dentry; or the negative errno
     int64_t inode;
 };
@@ -50,10 +50,11 @@ struct world_task {
 struct world_state {
     once<super_block *> sb; ///< nullptr once unmounted
     once<bool> unmounted;
-    vfs_task *setup_task; ///< who makes the system calls of [setup]; nullptr afterwards
-    uint64_t clock;       ///< beginnings and ends of steps so far
-    int64_t dentries_created;
-    int mounts_made; ///< calls of mount(), as places in `mounted`
+    vfs_task *setup_task;        ///< who makes the system calls of [setup]; nullptr afterwards
+    uint64_t clock;              ///< beginnings and ends of steps so far
+    bool identifying;            ///< a lock: one task at a time gives a dentry its number
+    int64_t dentries_identified; ///< numbers so far
+    int mounts_made;             ///< calls of mount(), as places in `mounted`
     int all_lookups;
     std::span<int> lookups;       ///< of each path
     std::span<int> failures_left; ///< of each path: calls of ->lookup() that will fail

@@ -137,7 +137,7 @@ void scenario_world::look_up(int owner, const scenario::step &step, world_operat
     else if (const inode *inode = READ_LOCKED(found->d_inode))
         outcome.inode = static_cast<int64_t>(inode->i_ino);
     if (step.result_slot >= 0)
-        note_dentry(variable(owner, step.result_slot), found, true);
+        note_dentry(variable(owner, step.result_slot), found);
     else if (!IS_ERR(found))
         dput(found);
 }
@@ -185,19 +185,35 @@ void scenario_world::run_step(int owner, const scenario::step &step, world_opera
     }
 }
 
-void scenario_world::note_dentry(world_variable &into, dentry *found, bool keep) const
+/// Gives the variable a dentry that is referenced, with the number of the variables that have it
+/// already, or a new one. An address alone would not do: it is used again where freed memory is.
+void scenario_world::identify(world_variable &into, dentry *found) const
+{
+    // No primitive of the backend's: in the model this is no place where tasks change.
+    for (int turn = 0; __atomic_test_and_set(&state_->identifying, __ATOMIC_ACQUIRE); turn++)
+        retry_relax(turn);
+    into.identity = 0;
+    for (const world_variable &one : state_->variables)
+        if (READ_LOCKED(one.found) == found && !READ_LOCKED(one.gone))
+            into.identity = one.identity;
+    if (!into.identity)
+        into.identity = ++state_->dentries_identified;
+    WRITE_LOCKED(into.found, found);
+    __atomic_clear(&state_->identifying, __ATOMIC_RELEASE);
+}
+
+void scenario_world::note_dentry(world_variable &into, dentry *found) const
 {
     if (IS_ERR(found)) {
         into.number = PTR_ERR(found);
     } else {
         inode *inode = READ_LOCKED(found->d_inode);
 
-        WRITE_LOCKED(into.found, found);
+        identify(into, found);
         into.inode = inode ? static_cast<int64_t>(inode->i_ino) : 0;
         into.negative = !inode;
         into.hashed = READ_LOCKED(found->d_hash.pprev) != nullptr;
-        into.identity = reinterpret_cast<intptr_t>(READ_LOCKED(found->d_fsdata));
-        WRITE_LOCKED(into.held, keep);
+        WRITE_LOCKED(into.held, true);
     }
     smp_wmb();
     WRITE_LOCKED(into.assigned, true);

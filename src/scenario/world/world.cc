@@ -7,7 +7,7 @@
 #include <cstdio>
 
 #include "dcsim/kernel/err.h"
-#include "dcsim/mockfs/memfs.h"
+#include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/vfs/namei.h"
 #include "judge.h"
 #include "parts.h"
@@ -59,41 +59,27 @@ int call_before_lookup(void *world, inode *dir, dentry *dentry)
     return static_cast<scenario_world *>(world)->before_lookup(dir, dentry);
 }
 
-/// d_release has no argument: one world at a time is mounted in a process.
-scenario_world *the_world;
-
-int call_created(dentry *dentry)
+void call_released(void *world, dentry *dentry)
 {
-    if (the_world)
-        the_world->created(dentry);
-    return 0;
+    static_cast<scenario_world *>(world)->released(dentry);
 }
-
-void call_released(dentry *dentry)
-{
-    if (the_world)
-        the_world->released(dentry);
-}
-
-constexpr dentry_operations world_dentry_operations = {.d_init = call_created,
-                                                       .d_release = call_released};
 
 } // namespace
 
 scenario_world::scenario_world(const scenario::scenario &scenario, const world_reports &reports)
-    : scenario_(scenario), reports_(reports), reached_(scenario.sometimes.size())
+    : scenario_(scenario), reports_(reports),
+      file_system_(find_mock_filesystem(scenario.file_system.c_str())),
+      reached_(scenario.sometimes.size())
 {
+    for (const scenario::scenario::setting &one : scenario.settings)
+        settings_.push_back({one.option->name, one.value});
     for (const std::string &path : scenario.paths)
         parts_.emplace_back(path);
     if (scenario.not_linearizable.empty())
         judge_ = std::make_unique<world_judge>(scenario);
 }
 
-scenario_world::~scenario_world()
-{
-    if (the_world == this)
-        the_world = nullptr;
-}
+scenario_world::~scenario_world() = default;
 
 const scenario::task &scenario_world::task(int number) const
 {
@@ -154,9 +140,9 @@ void scenario_world::free_state()
 void scenario_world::set_up()
 {
     vfs_config config;
-    memfs_options options;
+    mock_mount_options options;
+    super_block *sb;
 
-    the_world = this;
     allocate_state();
     config.dhash_entries = scenario_.hash_buckets;
     config.ihash_entries = scenario_.hash_buckets;
@@ -167,13 +153,25 @@ void scenario_world::set_up()
     if (!vfs_is_up_)
         vfs_init(config);
     options.before_lookup = call_before_lookup;
-    options.before_lookup_argument = this;
-    options.default_dentry_operations = &world_dentry_operations;
-    WRITE_LOCKED(state_->sb, memfs_mount(options, "scenario"));
+    options.released = call_released;
+    options.argument = this;
+    sb = mount_file_system(options, "scenario");
+    if (IS_ERR(sb)) {
+        reports_.broken(reports_.argument,
+                        (scenario_.file_system + " cannot be mounted with these options").c_str());
+        return;
+    }
+    WRITE_LOCKED(state_->sb, sb);
     fill_disk();
     run_setup();
     std::fill(state_->lookups.begin(), state_->lookups.end(), 0);
     state_->all_lookups = 0;
+}
+
+super_block *scenario_world::mount_file_system(mock_mount_options options, const char *id) const
+{
+    options.options = settings_;
+    return file_system_ ? file_system_->mount(options, id) : ERR_PTR(-ENODEV);
 }
 
 void scenario_world::run_setup()
@@ -200,24 +198,27 @@ void scenario_world::run_setup()
 
 void scenario_world::fill_disk()
 {
-    std::vector<memfs_node *> nodes;
+    std::vector<mock_node *> nodes;
 
     for (const scenario::tree_entry &entry : scenario_.tree) {
         const path_parts &path = parts_[static_cast<size_t>(entry.path)];
-        memfs_node *parent = memfs_root_node(mounted());
+        mock_node *parent = file_system_->root_node(mounted());
 
         for (size_t i = 0; i < nodes.size(); i++)
             if (scenario_.paths[static_cast<size_t>(scenario_.tree[i].path)] == path.parent)
                 parent = nodes[i];
         if (entry.same_as >= 0) {
-            memfs_node *node = nodes[static_cast<size_t>(entry.same_as)];
-            memfs_add_directory_name(mounted(), parent, path.name.data(), path.name.size(), node);
+            mock_node *node = nodes[static_cast<size_t>(entry.same_as)];
+            file_system_->add_directory_name(mounted(), parent, path.name.data(), path.name.size(),
+                                             node);
             nodes.push_back(node);
         } else {
-            nodes.push_back(memfs_add_node(
+            nodes.push_back(file_system_->add_node(
                 mounted(), parent, path.name.data(), path.name.size(), mode_of(entry.kind),
                 entry.kind == scenario::file_kind::symlink ? entry.target.c_str() : nullptr));
         }
+        for (const std::string &flag : entry.flags)
+            file_system_->set_node_flag(mounted(), nodes.back(), flag.c_str());
         state_->failures_left[static_cast<size_t>(entry.path)] = entry.lookup_failures;
     }
 }
@@ -261,14 +262,6 @@ int scenario_world::injected_error(const scenario::tree_entry &entry) const
                                                     __ATOMIC_RELAXED))
         continue;
     return seen ? entry.lookup_error : 0;
-}
-
-/// Numbers the dentry: an address is used again where freed memory is.
-void scenario_world::created(dentry *dentry)
-{
-    const int64_t number = __atomic_add_fetch(&state_->dentries_created, 1, __ATOMIC_RELAXED);
-
-    WRITE_LOCKED(dentry->d_fsdata, reinterpret_cast<void *>(static_cast<intptr_t>(number)));
 }
 
 void scenario_world::released(const dentry *dentry)
@@ -370,9 +363,9 @@ int64_t scenario_world::unmount()
     for (once<super_block *> &one : state_->mounted)
         if (super_block *other = READ_LOCKED(one)) {
             WRITE_LOCKED(one, nullptr);
-            left += memfs_unmount(other);
+            left += file_system_->unmount(other);
         }
-    return left + memfs_unmount(sb);
+    return left + file_system_->unmount(sb);
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND
