@@ -25,10 +25,13 @@ PATIENCE_SECONDS = 120
 
 MIXES = ["balanced", "hot", "cold", "negative", "rename", "pressure"]
 KINDS = ["cold", "hot", "negative", "rename", "pressure"]
+ERAS = ["4.7", "4.17", "6.0", "v3", "7.2"]
+FILESYSTEMS = ["memfs", "slowfs", "netfs", "casefs", "ovlfs", "dynfs", "fusefs"]
 PASSED = "final check: passed — every object freed, every counter zero"
 
 KEYS = {
-    "options": ["threads", "seconds", "operations", "mix", "mix_shares", "lookup_delay_us", "seed",
+    "options": ["threads", "seconds", "operations", "mix", "mix_shares", "era", "filesystem",
+                "lookup_delay_us", "seed",
                 "max_dentries", "dhash_entries", "in_lookup_shift", "fail_alloc"],
     "tree": ["source", "names", "directories", "files", "symlinks", "others", "skipped",
              "vanished", "too_long"],
@@ -112,6 +115,16 @@ class BadOptions(Refusal):
                      "Did you mean 'balanced'?")
         self.refused(["run", "--mix", ""], "--mix ''", *MIXES)
 
+    def test_unknown_era_and_filesystem(self):
+        self.refused(["run", "--era", "7.3"], "--era '7.3'", *ERAS, "Did you mean '7.2'?")
+        self.refused(["run", "parallel-lookup", "--era", "4.71"], "Did you mean '4.7'?")
+        self.refused(["run", "--filesystem", "fuse"], "--filesystem 'fuse'", *FILESYSTEMS,
+                     "Did you mean 'fusefs'?")
+        self.refused(["run", "--filesystem", ""], "--filesystem ''", "must not be empty")
+        self.refused(["run", "umount", "--filesystem", "memfs"], "--filesystem: not for a scenario")
+        self.refused(["run", "--filesystem", "dynfs", "--mix", "rename"],
+                     "--filesystem dynfs", "mix rename", "--mix cold")
+
     def test_bad_weights(self):
         self.refused(["run", "--mix", "cold=30,hto=70"], "unknown kind 'hto'", *KINDS,
                      "Did you mean 'hot'?")
@@ -135,6 +148,8 @@ class BadOptions(Refusal):
     def test_contradictions(self):
         self.refused(["run", "--import", "/etc", "--files", "10"], "--import and --files")
         self.refused(["run", "--seconds", "1", "--ops", "10"], "--seconds and --ops")
+        self.refused(["run", "--import", "/etc", "--filesystem", "casefs"],
+                     "--import and --filesystem casefs")
 
 
 class BadImport(Refusal):
@@ -248,6 +263,23 @@ class Run(unittest.TestCase):
                                  mix)
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                 self.assertEqual(done.stdout.splitlines()[-1], PASSED)
+
+    def test_every_era_waits_by_its_protocol(self):
+        for era in ERAS:
+            with self.subTest(era=era):
+                result = dcsim_json("--files", "4", "--ops", "400", "--threads", "6", "--mix",
+                                    "cold=9,rename=1", "--lookup-delay", "1000", "--era", era)
+                self.assertEqual(result["options"]["era"], era)
+                self.assertGreater(result["lookups"]["waits"], 0)
+
+    def test_every_file_system_passes_the_final_check(self):
+        for filesystem in FILESYSTEMS:
+            with self.subTest(filesystem=filesystem):
+                result = dcsim_json("--files", "300", "--ops", "4000", "--threads", "4", "--mix",
+                                    "cold=30,hot=50,negative=19,pressure=1", "--filesystem",
+                                    filesystem)
+                self.assertEqual(result["options"]["filesystem"], filesystem)
+                self.assertGreater(result["lookups"]["fs_lookups"], 0)
 
     def test_json_has_the_documented_keys(self):
         result = dcsim_json("--files", "300", "--ops", "3000", "--threads", "2")
@@ -587,7 +619,7 @@ do = [
 always = ["R.r == 0"]
 """
 
-SCENARIO_KEYS = ["scenario", "variant", "title", "result", "interrupted", "seed", "threads",
+SCENARIO_KEYS = ["scenario", "variant", "title", "era", "result", "interrupted", "seed", "threads",
                  "rounds", "seconds", "rounds_per_second", "stuck", "broken", "sometimes",
                  "unknown", "final_states"]
 

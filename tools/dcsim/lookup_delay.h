@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <ctime>
 
-#include "dcsim/mockfs/memfs.h"
+#include "dcsim/mockfs/mock_filesystem.h"
 
 namespace dcsim::cli
 {
@@ -22,7 +22,7 @@ class lookup_delay
         microseconds_.store(microseconds, std::memory_order_relaxed);
     }
 
-    /// For memfs_options::before_lookup; the argument is the lookup_delay.
+    /// For mock_mount_options::before_lookup; the argument is the lookup_delay.
     static int before_lookup(void *argument, inode *, dentry *)
     {
         const uint64_t delay =

@@ -28,6 +28,8 @@ json options_json(const run_options &options)
             {"operations", workload.operations},
             {"mix", workload.mix.text()},
             {"mix_shares", mix},
+            {"era", options.era},
+            {"filesystem", options.filesystem},
             {"lookup_delay_us", options.lookup_delay_us},
             {"seed", workload.seed},
             {"max_dentries", workload.max_dentries},

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 
 #include "dcsim/kernel/slab.h"
+#include "dcsim/mockfs/memfs.h"
 #include "interruption.h"
 #include "progress.h"
 #include "report.h"
@@ -63,15 +64,17 @@ class phase_progress
     clock::time_point begin_ = clock::now();
 };
 
-tree_description fill(const run_options &options, super_block *sb, name_catalogue &names,
-                      progress_line &line)
+tree_description fill(const run_options &options, const simulation &simulation,
+                      name_catalogue &names, progress_line &line)
 {
+    super_block *sb = simulation.sb();
+
     if (!options.import_directory.empty()) {
         line.show(fmt::format("importing {} ...", printable(options.import_directory)));
         return import_tree(sb, options.import_directory, names);
     }
     line.show(fmt::format("making up a tree of {} names ...", grouped(options.files)));
-    return generate_tree(sb, options.files, options.workload.seed, names);
+    return generate_tree(simulation.filesystem(), sb, options.files, options.workload.seed, names);
 }
 
 void warm_up(const run_options &options, shared_tree &tree, progress_line &line, run_result &result)
@@ -116,6 +119,12 @@ void complain_about_walk(const walk_result &walk, const char *when, run_result &
             printable(walk.first_path), error_message(-walk.first_error)));
 }
 
+/// Only memfs can be asked how many nodes it has; 0 of any other.
+long nodes_on_disk(const run_options &options, super_block *sb)
+{
+    return options.filesystem == memfs_filesystem.name ? memfs_node_count(sb) : 0;
+}
+
 /// Everything was moved back, so every name must lead somewhere and the disk must hold as many
 /// nodes as before.
 void verify_tree(const run_options &options, shared_tree &tree, long nodes_before,
@@ -126,7 +135,7 @@ void verify_tree(const run_options &options, shared_tree &tree, long nodes_befor
         progress.show(operations);
         return true;
     });
-    const long nodes = memfs_node_count(tree.sb);
+    const long nodes = nodes_on_disk(options, tree.sb);
     uint64_t unexpected = 0;
 
     complain_about_walk(result.warm_up, "during the warm-up", result);
@@ -165,7 +174,7 @@ run_result perform_run(const run_options &options)
     prctl(PR_SET_TIMERSLACK, 1UL);
     line.show("booting ...");
     simulation simulation(options);
-    result.tree = fill(options, simulation.sb(), names, line);
+    result.tree = fill(options, simulation, names, line);
     result.names = names.size();
     result.names_left_out = names.left_out();
     result.bytes_per_dentry = dentry_bytes();
@@ -176,7 +185,7 @@ run_result perform_run(const run_options &options)
                         .seed = options.workload.seed,
                         .whole_cache_shrinks =
                             options.workload.max_dentries == 0 && names.size() < large_tree};
-    const long nodes = memfs_node_count(tree.sb);
+    const long nodes = nodes_on_disk(options, tree.sb);
     warm_up(options, tree, line, result);
     run_measured(options, tree, simulation.delay(), line, result);
     verify_tree(options, tree, nodes, line, result);

@@ -9,9 +9,15 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "dcsim/mockfs/mock_filesystem.h"
+#include "dcsim/scenario/scenario.h"
+#include "dcsim/scenario/suggestion.h"
+#include "dcsim/vfs/vfs.h"
 #include "usage_error.h"
 
 namespace dcsim::cli
@@ -106,7 +112,8 @@ std::string run_footer()
         "  rename    move a name away, back, or exchange two\n"
         "  pressure  reclaim some hundred unused dentries\n"
         "With a scenario (see `dcsim list`), each task is a thread, round after round, and the\n"
-        "options are --variant, --ops (rounds; default 10000), --seconds, --seed and --json.\n"
+        "options are --variant, --era, --ops (rounds; default 10000), --seconds, --seed and\n"
+        "--json.\n"
         "Exit codes:\n"
         "  0 final check passed  1 it failed  2 usage error  70 internal error\n"
         "  130 interrupted (Ctrl-C: the run stops, reports and is checked; again: at once)\n"
@@ -142,8 +149,76 @@ void refuse_both_limits(const workload_options &workload)
         throw usage_error("--seconds and --ops: give one of them, it says when the run ends");
 }
 
+/// Words of a kind that the user chooses one of, refused with what is meant.
+[[noreturn]] void refuse_word(const char *option, const std::string &word,
+                              const std::vector<std::string> &valid)
+{
+    throw usage_error(fmt::format("{} '{}': valid are {}.{}", option, word, fmt::join(valid, ", "),
+                                  scenario::did_you_mean(word, valid)));
+}
+
+std::vector<std::string> era_names()
+{
+    std::vector<std::string> names;
+
+    for (const scenario::era_description &era : scenario::eras())
+        names.emplace_back(era.name);
+    return names;
+}
+
+std::vector<std::string> filesystem_names()
+{
+    std::vector<std::string> names;
+
+    for (const mock_filesystem *filesystem : mock_filesystems())
+        names.emplace_back(filesystem->name);
+    return names;
+}
+
+void refuse_unknown_era(const std::string &era)
+{
+    if (!era.empty() && !scenario::find_era(era))
+        refuse_word("--era", era, era_names());
+}
+
+void choose_era(run_options &options)
+{
+    if (options.era.empty())
+        options.era = lookup_era_name(vfs_config().era);
+    refuse_unknown_era(options.era);
+}
+
+/// The renames of the workload move directories, exchange names and insist on a free target. netfs
+/// refuses all flags, as NFS does; ovlfs leaves directories of the lower layer where they are; in
+/// dynfs names come and go by themselves.
+bool renames_anything(const std::string &filesystem)
+{
+    return filesystem != "netfs" && filesystem != "ovlfs" && filesystem != "dynfs";
+}
+
+void refuse_other_filesystem(const run_options &options)
+{
+    if (!find_mock_filesystem(options.filesystem.c_str()))
+        refuse_word("--filesystem", options.filesystem, filesystem_names());
+    if (!options.import_directory.empty() && options.filesystem != memfs_filesystem.name)
+        throw usage_error(fmt::format("--import and --filesystem {}: only memfs can be filled with "
+                                      "a directory",
+                                      options.filesystem));
+    if (options.workload.mix.share(operation_kind::rename) > 0 &&
+        !renames_anything(options.filesystem))
+        throw usage_error(fmt::format("--filesystem {}: it does not rename as the mix {} does; "
+                                      "choose one without renames, such as --mix cold",
+                                      options.filesystem, options.workload.mix.text()));
+}
+
 void add_library_options(CLI::App *command, run_options &options)
 {
+    add_text(command, "--era", options.era, "ERA",
+             fmt::format("the kernel whose lookups wait by its protocol: {}; default {}",
+                         fmt::join(era_names(), ", "), lookup_era_name(vfs_config().era)));
+    add_text(command, "--filesystem", options.filesystem, "NAME",
+             fmt::format("what is mounted: {}; default {}", fmt::join(filesystem_names(), ", "),
+                         options.filesystem));
     add_number(command, "--max-dentries", options.workload.max_dentries, 1, INT64_MAX, "N",
                "reclaim unused dentries in the background when there are more than N");
     add_number(command, "--dhash-entries", options.dhash_entries, 2, int64_t{1} << 28, "N",
@@ -195,6 +270,8 @@ void complete_run_options(run_options &options)
     if (!options.variant.empty())
         throw usage_error("--variant: there is no scenario that it could be a variant of");
     refuse_both_limits(workload);
+    choose_era(options);
+    refuse_other_filesystem(options);
     if (workload.seconds <= 0 && !workload.operations)
         workload.seconds = default_seconds;
     if (options.import_directory.empty() && !options.files) {
@@ -207,7 +284,7 @@ void complete_run_options(run_options &options)
 scenario_run_options complete_scenario_run_options(const CLI::App &command,
                                                    const run_options &options)
 {
-    static const std::set<std::string> known = {"scenario",  "--variant", "--ops",
+    static const std::set<std::string> known = {"scenario",  "--variant", "--era", "--ops",
                                                 "--seconds", "--seed",    "--json"};
     const workload_options &workload = options.workload;
     std::string others;
@@ -218,9 +295,10 @@ scenario_run_options complete_scenario_run_options(const CLI::App &command,
     if (!others.empty())
         throw usage_error(fmt::format("{}: not for a scenario", others));
     refuse_both_limits(workload);
+    refuse_unknown_era(options.era);
     return {options.scenario,
             options.variant,
-            "",
+            options.era,
             workload.seconds > 0 || workload.operations ? workload.operations : default_rounds,
             workload.seconds,
             workload.seed,

@@ -17,6 +17,8 @@ struct run_options {
     std::string import_directory; ///< empty: a generated tree
     uint64_t files = 0;           ///< names of a generated tree
     bool tree_by_default = false; ///< neither was given
+    std::string era;              ///< name; empty: the default, or the scenario's own
+    std::string filesystem = "memfs";
     uint64_t lookup_delay_us = 0;
     uint64_t dhash_entries = 0;
     unsigned in_lookup_shift = 10;

@@ -28,6 +28,8 @@ void boot(const run_options &options)
     // The kernel's proportion; 0 stays 0 and sizes both by the memory of the machine.
     config.ihash_entries = options.dhash_entries / 2;
     config.in_lookup_shift = options.in_lookup_shift;
+    if (!options.era.empty())
+        config.era = find_lookup_era(options.era.c_str());
     const int error = vfs_init(config);
     if (error == -ENOMEM)
         throw std::bad_alloc();
@@ -43,18 +45,20 @@ void complain(std::vector<std::string> &problems, long count, const char *what)
 
 } // namespace
 
-simulation::simulation(const run_options &options) : warnings_before_(warning_count())
+simulation::simulation(const run_options &options)
+    : filesystem_(*find_mock_filesystem(options.filesystem.c_str())),
+      warnings_before_(warning_count())
 {
-    memfs_options memfs;
+    mock_mount_options mounting;
 
     boot(options);
-    memfs.before_lookup = lookup_delay::before_lookup;
-    memfs.before_lookup_argument = &delay_;
-    super_block *sb = memfs_mount(memfs, "run");
+    mounting.before_lookup = lookup_delay::before_lookup;
+    mounting.argument = &delay_;
+    super_block *sb = filesystem_.mount(mounting, "run");
     mount *mount = IS_ERR(sb) ? nullptr : vfs_create_mount(sb);
     if (!mount) {
         if (!IS_ERR(sb))
-            memfs_unmount(sb);
+            filesystem_.unmount(sb);
         vfs_exit();
         throw std::bad_alloc();
     }
@@ -78,7 +82,7 @@ std::vector<std::string> simulation::shut_down()
 
     set_namespace_root(nullptr);
     mntput(mnt_);
-    complain(problems, memfs_unmount(sb_), "dentries and inodes were still in use at umount");
+    complain(problems, filesystem_.unmount(sb_), "dentries and inodes were still in use at umount");
     sb_ = nullptr;
     const vfs_leaks leaks = vfs_exit();
     complain(problems, leaks.dentries, "dentries were never freed");

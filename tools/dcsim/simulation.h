@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// One simulated machine with one mounted memfs, from boot to the proof that nothing is left.
+// One simulated machine with one mounted file system, from boot to the proof that nothing is left.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "dcsim/mockfs/memfs.h"
+#include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/vfs/mount.h"
 #include "lookup_delay.h"
 #include "run_options.h"
@@ -25,6 +25,10 @@ class simulation
     simulation(const simulation &) = delete;
     simulation &operator=(const simulation &) = delete;
 
+    const mock_filesystem &filesystem() const
+    {
+        return filesystem_;
+    }
     super_block *sb() const
     {
         return sb_;
@@ -45,6 +49,7 @@ class simulation
 
   private:
     lookup_delay delay_;
+    const mock_filesystem &filesystem_;
     super_block *sb_ = nullptr;
     vfsmount *mnt_ = nullptr; ///< holds a reference
     long warnings_before_;

@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include "dcsim/kernel/err.h"
+#include "dcsim/mockfs/memfs.h"
 #include "simulation.h"
 #include "strace_process.h"
 #include "text.h"

@@ -27,7 +27,7 @@ constexpr uint64_t subdirectories_per_directory = 10;
 constexpr uint64_t long_name_period = 40;
 
 struct generated_directory {
-    memfs_node *node;
+    mock_node *node;
     std::string path; ///< with a '/' at the end, or "" for the root
 };
 
@@ -46,10 +46,12 @@ std::string generated_name(const char *stem, uint64_t number, uint64_t seed)
     return name;
 }
 
-memfs_node *add_generated(super_block *sb, const generated_directory &directory,
-                          const std::string &name, umode_t mode, name_catalogue &catalogue)
+mock_node *add_generated(const mock_filesystem &filesystem, super_block *sb,
+                         const generated_directory &directory, const std::string &name,
+                         umode_t mode, name_catalogue &catalogue)
 {
-    memfs_node *node = memfs_add_node(sb, directory.node, name.data(), name.size(), mode, nullptr);
+    mock_node *node =
+        filesystem.add_node(sb, directory.node, name.data(), name.size(), mode, nullptr);
 
     if (IS_ERR(node))
         throw std::bad_alloc();
@@ -58,10 +60,11 @@ memfs_node *add_generated(super_block *sb, const generated_directory &directory,
 }
 
 /// The directories, breadth first; the first one is the root.
-std::vector<generated_directory> generate_directories(super_block *sb, uint64_t count,
+std::vector<generated_directory> generate_directories(const mock_filesystem &filesystem,
+                                                      super_block *sb, uint64_t count,
                                                       uint64_t seed, name_catalogue &catalogue)
 {
-    std::vector<generated_directory> directories = {{memfs_root_node(sb), ""}};
+    std::vector<generated_directory> directories = {{filesystem.root_node(sb), ""}};
 
     directories.reserve(count);
     while (directories.size() < count) {
@@ -69,7 +72,8 @@ std::vector<generated_directory> generate_directories(super_block *sb, uint64_t 
         const generated_directory &parent =
             directories[(number - 1) / subdirectories_per_directory];
         const std::string name = generated_name("dir", number, seed);
-        memfs_node *node = add_generated(sb, parent, name, S_IFDIR_TYPE | 0755, catalogue);
+        mock_node *node =
+            add_generated(filesystem, sb, parent, name, S_IFDIR_TYPE | 0755, catalogue);
 
         directories.push_back({node, parent.path + name + "/"});
     }
@@ -78,17 +82,17 @@ std::vector<generated_directory> generate_directories(super_block *sb, uint64_t 
 
 } // namespace
 
-tree_description generate_tree(super_block *sb, uint64_t names, uint64_t seed,
-                               name_catalogue &catalogue)
+tree_description generate_tree(const mock_filesystem &filesystem, super_block *sb, uint64_t names,
+                               uint64_t seed, name_catalogue &catalogue)
 {
     const uint64_t directory_count = (names + names_per_directory) / names_per_directory;
-    const auto directories = generate_directories(sb, directory_count, seed, catalogue);
+    const auto directories = generate_directories(filesystem, sb, directory_count, seed, catalogue);
     const uint64_t files = names - (directory_count - 1);
     const uint64_t files_per_directory = (files + directory_count - 1) / directory_count;
     tree_description tree;
 
     for (uint64_t number = 0; number < files; ++number)
-        add_generated(sb, directories[number / files_per_directory],
+        add_generated(filesystem, sb, directories[number / files_per_directory],
                       generated_name("file", number, seed), S_IFREG_TYPE | 0644, catalogue);
     tree.source = "generated";
     tree.directories = static_cast<long>(directory_count);

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "dcsim/mockfs/memfs.h"
+#include "dcsim/mockfs/mock_filesystem.h"
 #include "name_catalogue.h"
 
 namespace dcsim::cli
@@ -26,13 +26,13 @@ struct tree_description {
     std::string first_skipped;
 };
 
-/// Reads a real directory into `sb`. Throws usage_error when it cannot be read or is empty.
+/// Reads a real directory into `sb`, which is a memfs. Throws usage_error when it cannot be read or is empty.
 tree_description import_tree(super_block *sb, const std::string &directory,
                              name_catalogue &catalogue);
 
 /// Makes up a tree of `names` names: about 100 in a directory, ten of them directories themselves.
 /// The seed decides the spelling. Throws std::bad_alloc.
-tree_description generate_tree(super_block *sb, uint64_t names, uint64_t seed,
-                               name_catalogue &catalogue);
+tree_description generate_tree(const mock_filesystem &filesystem, super_block *sb, uint64_t names,
+                               uint64_t seed, name_catalogue &catalogue);
 
 } // namespace dcsim::cli
