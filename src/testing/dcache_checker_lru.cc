@@ -20,7 +20,7 @@ bool is_on_lru(unsigned flags)
 
 bool links_whole(const list_head *item)
 {
-    return glance(item->next)->prev == item && glance(item->prev->next) == item;
+    return glance(glance(item->next)->prev) == item && glance(glance(item->prev)->next) == item;
 }
 
 /// Counts the LRU of a super block, and looks for one that does not belong there.

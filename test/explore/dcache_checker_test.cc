@@ -833,7 +833,7 @@ ALONE(LruRules, NeighboursThatPointElsewhere)
 {
     tree t;
 
-    t.sb->s_dentry_lru.node.list.prev = &t.sb->s_dentry_lru.node.list;
+    WRITE_LOCKED(t.sb->s_dentry_lru.node.list.prev, &t.sb->s_dentry_lru.node.list);
     EXPECT_EQ(broken_by(t.unused), 26);
 }
 

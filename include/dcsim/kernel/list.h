@@ -19,7 +19,7 @@ namespace dcsim::inline DCSIM_BACKEND
 /// sanitizer sees whoever changes a list without its lock.
 struct list_head {
     once<list_head *> next;
-    list_head *prev;
+    once<list_head *> prev;
 };
 
 /// How Boost's algorithms reach the links. Every change happens under the lock of the list.
@@ -38,11 +38,11 @@ struct list_node_traits {
     }
     static node_ptr get_previous(const_node_ptr node)
     {
-        return node->prev;
+        return READ_LOCKED(node->prev);
     }
     static void set_previous(node_ptr node, node_ptr previous)
     {
-        node->prev = previous;
+        WRITE_LOCKED(node->prev, previous);
     }
 };
 using list_algorithms = boost::intrusive::circular_list_algorithms<list_node_traits>;
@@ -101,7 +101,7 @@ inline list_head *list_first(const list_head *head)
 
 inline list_head *list_last(const list_head *head)
 {
-    return head->prev;
+    return READ_LOCKED(head->prev);
 }
 
 inline list_head *list_next(const list_head *entry)
