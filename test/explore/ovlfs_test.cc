@@ -42,16 +42,19 @@ constexpr form BLOCKER = {3};
 
 super_block *sb;
 
-void set_up(form how)
+/// A file "a" below, a whiteout over "w".
+void set_up(form how, lookup_era era = ERA_7_2)
 {
     const mock_option options[] = {
         {"readdir", how.readdir}, {"recheck", how.recheck}, {"shared", how.shared}};
     mock_node *root;
 
-    vfs_init({.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0});
+    vfs_init({.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0, .era = era});
     sb = ovlfs_filesystem.mount({.options = options}, "ovlfs");
     root = ovlfs_filesystem.root_node(sb);
     ovlfs_filesystem.add_node(sb, root, "a", 1, S_IFREG_TYPE | 0644, nullptr);
+    ovlfs_filesystem.set_node_flag(
+        sb, ovlfs_filesystem.add_node(sb, root, "w", 1, S_IFREG_TYPE | 0644, nullptr), "whiteout");
 }
 
 bool take_all(dir_context *, const char *, int, int64_t, ino_t, unsigned)
@@ -104,8 +107,24 @@ void look_up_a(lookup_order order)
     dput(found);
 }
 
+/// Is there anything of this name?
+bool is_there(const char *text)
+{
+    qstr name = make_qstr(text, 1);
+    dentry *found = lookup_noperm_unlocked(&name, sb->s_root);
+    bool there;
+
+    explore_check(!IS_ERR(found), "the name can be looked up");
+    there = d_is_positive(found);
+    dput(found);
+    return there;
+}
+
 void finish()
 {
+    broken_invariant broken;
+
+    explore_check(check_dcache(&broken), "the dcache is in order");
     explore_check(ovlfs_filesystem.unmount(sb) == 0, "nothing is busy");
     explore_check(vfs_exit().none(), "nothing is left");
 }
@@ -152,6 +171,92 @@ TEST(OvlfsExplored, WithoutTheRecheckTheNameGetsTwoDentries)
         EXPECT_THAT(report, Violates(violation_kind::invariant)) << readdir;
         EXPECT_THAT(std::string(report.search.broken.text), HasSubstr("invariant 12")) << readdir;
     }
+}
+
+/// Two tasks on an overlay, with up to one preemption.
+exploration two_tasks(lookup_era era, form how, void (*first)(), void (*second)(),
+                      void (*afterwards)())
+{
+    exploration program;
+
+    program.name = "ovlfs two tasks";
+    program.setup = [=] { set_up(how, era); };
+    program.tasks = {{"first", first}, {"second", second}};
+    program.finally = [=] {
+        afterwards();
+        finish();
+    };
+    program.after_unlock = check_after_unlock;
+    program.options.preemptions = 1;
+    return program;
+}
+
+constexpr lookup_era ALL_ERAS[] = {ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2};
+
+void create_w()
+{
+    explore_check(create_at(sb->s_root, "w", 1, 0644) == 0, "w is made");
+}
+
+void look_for_w()
+{
+    is_there("w");
+}
+
+TEST(OvlfsExplored, ALookupMeetsTheMakingOfWhatAWhiteoutHid)
+{
+    for (lookup_era era : ALL_ERAS)
+        EXPECT_THAT(
+            explore(two_tasks(era, WAIT, look_for_w, create_w,
+                              [] { explore_check(is_there("w"), "what was made is there"); })),
+            Holds())
+            << lookup_era_name(era);
+}
+
+void rename_a_to_w()
+{
+    explore_check(rename_at(sb->s_root, "a", 1, sb->s_root, "w", 1, 0) == 0, "a is moved");
+}
+
+void look_for_both()
+{
+    // Looked for in the order in which it moves, it is met at least once.
+    bool a = is_there("a");
+
+    explore_check(a || is_there("w"), "what moves is met");
+}
+
+TEST(OvlfsExplored, ALookupMeetsARenameThatTradesWhiteouts)
+{
+    for (lookup_era era : {ERA_4_7, ERA_7_2})
+        EXPECT_THAT(explore(two_tasks(era, WAIT, look_for_both, rename_a_to_w,
+                                      [] {
+                                          explore_check(!is_there("a"), "a is gone");
+                                          explore_check(is_there("w"), "w is there");
+                                      })),
+                    Holds())
+            << lookup_era_name(era);
+}
+
+void unlink_a()
+{
+    explore_check(unlink_at(sb->s_root, "a", 1) == 0, "a is removed");
+}
+
+TEST(OvlfsExplored, AReaderMeetsTheRemovalOfWhatItReads)
+{
+    for (form how : {WAIT, NOBLOCK, form{0, 1, 1}})
+        EXPECT_THAT(explore(two_tasks(ERA_7_2, how, read_root, unlink_a,
+                                      [] { explore_check(!is_there("a"), "a is gone"); })),
+                    Holds())
+            << how.readdir;
+}
+
+TEST(OvlfsExplored, TwoReadersShareWhatTheyRead)
+{
+    for (form how : {WAIT, form{0, 1, 1}})
+        EXPECT_THAT(explore(two_tasks(ERA_7_2, how, read_root, read_root, [] {})), Holds())
+            << how.shared;
 }
 
 /// What readdir does beside somebody else's lookup, without saying so.
