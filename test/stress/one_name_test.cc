@@ -4,7 +4,7 @@
 // starting everybody together, over and over. Each round has an answer that does not depend on who
 // was first.
 //
-// DCSIM_STRESS_SECONDS sets how long each test runs (2).
+// DCSIM_STRESS_SECONDS sets how long each test runs, in all eras together (2).
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -17,6 +17,7 @@
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "lookup_eras.h"
 #include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
@@ -30,7 +31,7 @@ constexpr int threads = 3;
 
 std::chrono::steady_clock::time_point end_of_test()
 {
-    const std::chrono::duration<double> seconds(stress_seconds());
+    const std::chrono::duration<double> seconds(stress_seconds_of_an_era());
 
     return std::chrono::steady_clock::now() +
            std::chrono::duration_cast<std::chrono::nanoseconds>(seconds);
@@ -59,7 +60,7 @@ class starting_gun
     std::atomic<int> arrived_{0};
 };
 
-class OneName : public testing::Test
+class OneName : public testing::TestWithParam<lookup_era>
 {
   protected:
     void SetUp() override
@@ -68,6 +69,7 @@ class OneName : public testing::Test
         config.dhash_entries = 16;
         config.ihash_entries = 16;
         config.in_lookup_shift = 0;
+        config.era = GetParam();
         ASSERT_EQ(vfs_init(config), 0);
         sb_ = memfs_mount({}, "one name");
         ASSERT_FALSE(IS_ERR(sb_));
@@ -129,7 +131,7 @@ class OneName : public testing::Test
 
 // The question: can a caller of d_alloc_parallel() miss an answer that is just being published, and
 // make a second dentry of the same name?
-TEST_F(OneName, AllCallersGetTheSameDentry)
+TEST_P(OneName, AllCallersGetTheSameDentry)
 {
     const std::string name = "contended";
     std::array<dentry *, threads> found;
@@ -153,7 +155,7 @@ TEST_F(OneName, AllCallersGetTheSameDentry)
 
 // The question: does a lookup ever answer that neither the old nor the new name of a file exists,
 // or hand out a name that was never one of the two?
-TEST_F(OneName, AFileHasOneOfItsTwoNamesAtAnyTime)
+TEST_P(OneName, AFileHasOneOfItsTwoNamesAtAnyTime)
 {
     const std::string names[2] = {std::string(60, 'a'), std::string(67, 'b')};
     std::atomic<int> current{0};
@@ -196,7 +198,7 @@ TEST_F(OneName, AFileHasOneOfItsTwoNamesAtAnyTime)
 
 // The question: when the last reference is dropped just as somebody looks the name up, do the two
 // agree on whether the dentry lives?
-TEST_F(OneName, TheLastDputAndALookupAgree)
+TEST_P(OneName, TheLastDputAndALookupAgree)
 {
     const std::string name = "revived";
 
@@ -216,7 +218,7 @@ TEST_F(OneName, TheLastDputAndALookupAgree)
 
 // The question: do several shrinkers and a lookup that needs the same dentry ever free it twice or
 // under its user?
-TEST_F(OneName, ShrinkersAndALookupAgree)
+TEST_P(OneName, ShrinkersAndALookupAgree)
 {
     const std::string name = "wanted";
 
@@ -237,5 +239,7 @@ TEST_F(OneName, ShrinkersAndALookupAgree)
         },
         [] {});
 }
+
+INSTANTIATE_TEST_SUITE_P(Eras, OneName, testing::ValuesIn(all_lookup_eras()), name_of_era_test);
 
 } // namespace

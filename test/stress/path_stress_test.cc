@@ -11,7 +11,7 @@
 // it exactly once; and where the way leads through a moving directory, it is that or not there.
 //
 // At the end everything is unmounted, every object must be gone, and no WARN may have come.
-// DCSIM_STRESS_SECONDS sets how long the test runs (2); sanitizer runs do less in that time.
+// DCSIM_STRESS_SECONDS sets how long the test runs, in all eras together (2); sanitizer runs do less in that time.
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -27,6 +27,7 @@
 #include "dcsim/vfs/super.h"
 #include "dcsim/vfs/syscalls.h"
 #include "dcsim/vfs/vfs.h"
+#include "lookup_eras.h"
 #include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
@@ -56,7 +57,7 @@ std::string shared_directory(unsigned number)
     return "/s" + std::to_string(number);
 }
 
-class PathStress : public testing::Test
+class PathStress : public testing::TestWithParam<lookup_era>
 {
   protected:
     void SetUp() override
@@ -66,6 +67,7 @@ class PathStress : public testing::Test
         config.dhash_entries = 64; // long chains: walkers and renames meet
         config.ihash_entries = 64;
         config.in_lookup_shift = 2;
+        config.era = GetParam();
         ASSERT_EQ(vfs_init(config), 0);
         sb_ = memfs_mount({}, "stress");
         ASSERT_FALSE(IS_ERR(sb_));
@@ -455,10 +457,10 @@ class stress_task
     std::vector<owned_name> names_;
 };
 
-TEST_F(PathStress, EveryNameIsWhatItsOwnerMadeIt)
+TEST_P(PathStress, EveryNameIsWhatItsOwnerMadeIt)
 {
-    const auto end =
-        std::chrono::steady_clock::now() + std::chrono::duration<double>(stress_seconds());
+    const auto end = std::chrono::steady_clock::now() +
+                     std::chrono::duration<double>(stress_seconds_of_an_era());
 
     run_together(more_threads_than_processors(), [&](int thread) {
         stress_task task(sb_, static_cast<unsigned>(thread));
@@ -469,5 +471,7 @@ TEST_F(PathStress, EveryNameIsWhatItsOwnerMadeIt)
     EXPECT_GT(vfs_counter_value(RCU_WALKS), 0);
     EXPECT_GT(vfs_counter_value(RCU_UNLAZY), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Eras, PathStress, testing::ValuesIn(all_lookup_eras()), name_of_era_test);
 
 } // namespace

@@ -9,7 +9,7 @@
 // removes it, whatever the cache does in between.
 //
 // At the end the file system is unmounted, every object must be gone, and no WARN may have come.
-// DCSIM_STRESS_SECONDS sets how long each test runs (2); sanitizer runs do less in that time.
+// DCSIM_STRESS_SECONDS sets how long each test runs, in all eras together (2); sanitizer runs do less in that time.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -22,6 +22,7 @@
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "lookup_eras.h"
 #include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
@@ -60,7 +61,7 @@ class held_dentry
     dentry *dentry_;
 };
 
-class VfsStress : public testing::Test
+class VfsStress : public testing::TestWithParam<lookup_era>
 {
   protected:
     void SetUp() override
@@ -69,6 +70,7 @@ class VfsStress : public testing::Test
         config.dhash_entries = 64; // long chains: walkers and renames meet
         config.ihash_entries = 64;
         config.in_lookup_shift = 2;
+        config.era = GetParam();
         ASSERT_EQ(vfs_init(config), 0);
     }
 
@@ -116,8 +118,8 @@ class VfsStress : public testing::Test
     template <typename Body>
     void run_until_time_is_up(int threads, Body body)
     {
-        auto end =
-            std::chrono::steady_clock::now() + std::chrono::duration<double>(stress_seconds());
+        auto end = std::chrono::steady_clock::now() +
+                   std::chrono::duration<double>(stress_seconds_of_an_era());
         run_together(threads, [&](int thread) {
             stress_random random(static_cast<uint64_t>(thread) + 1);
             while (std::chrono::steady_clock::now() < end)
@@ -390,7 +392,7 @@ class disturbance
 };
 
 // The question: does the cache ever lie to the owner of a name?
-TEST_F(VfsStress, ANameStaysWhereItsOwnerPutIt)
+TEST_P(VfsStress, ANameStaysWhereItsOwnerPutIt)
 {
     constexpr int threads = 4;
     std::vector<owned_names> owned;
@@ -445,7 +447,7 @@ TEST_F(VfsStress, ANameStaysWhereItsOwnerPutIt)
 
 // The question: with slow lookups and entries dropped all the time, does everybody who waits for
 // somebody else's lookup wake up with the right answer?
-TEST_F(VfsStress, WaitersOfOneLookupAllGetItsAnswer)
+TEST_P(VfsStress, WaitersOfOneLookupAllGetItsAnswer)
 {
     memfs_options options;
     options.lookup_delay_us = 50;
@@ -472,7 +474,7 @@ TEST_F(VfsStress, WaitersOfOneLookupAllGetItsAnswer)
 }
 
 // The question: do several tasks that prune the same subtree at once agree on who frees what?
-TEST_F(VfsStress, ShrinkersOfOneSubtreeDoNotFreeTwice)
+TEST_P(VfsStress, ShrinkersOfOneSubtreeDoNotFreeTwice)
 {
     mount({});
     disturbance disturb(sb_);
@@ -492,5 +494,7 @@ TEST_F(VfsStress, ShrinkersOfOneSubtreeDoNotFreeTwice)
         }
     });
 }
+
+INSTANTIATE_TEST_SUITE_P(Eras, VfsStress, testing::ValuesIn(all_lookup_eras()), name_of_era_test);
 
 } // namespace
