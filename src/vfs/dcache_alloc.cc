@@ -93,6 +93,8 @@ dentry *__d_alloc(super_block *sb, const qstr *name)
     INIT_HLIST_HEAD(&dentry->d_children);
     INIT_HLIST_NODE(&dentry->d_sib);
     dentry->waiters = nullptr;
+    // The rest of that union: in lookup, a back link says that the dentry is in the table.
+    INIT_HLIST_BL_NODE(&dentry->d_in_lookup_hash);
 
     if (dentry->d_op && dentry->d_op->d_init && dentry->d_op->d_init(dentry)) {
         if (dname_external(dentry))

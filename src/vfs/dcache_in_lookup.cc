@@ -134,6 +134,8 @@ void retry_because(vfs_counter cause, int *attempts)
 dentry *d_alloc_parallel(dentry *parent, const qstr *name)
 {
     BUG_ON(lookup_protocol_in_use->caller_queue);
+    if (unlikely(lookup_outside_rwsem))
+        check_nothing_locked(parent, name);
     return lookup_protocol_in_use->alloc_parallel(parent, name, nullptr, ALLOC_PARA_WAIT, nullptr);
 }
 
@@ -141,6 +143,8 @@ dentry *d_alloc_parallel(dentry *parent, const qstr *name)
 dentry *d_alloc_parallel(dentry *parent, const qstr *name, wait_queue_head_t *wq)
 {
     BUG_ON(lookup_protocol_in_use->caller_queue && !wq);
+    if (unlikely(lookup_outside_rwsem))
+        check_nothing_locked(parent, name);
     return lookup_protocol_in_use->alloc_parallel(parent, name, wq, ALLOC_PARA_WAIT, nullptr);
 }
 

@@ -5,7 +5,7 @@
 // Locking: d_inode, the type bits and d_alias change with i_lock and d_lock held, inside a d_seq
 // write section when anybody else can see the dentry. An alias found under i_lock is alive: killing
 // a positive dentry takes i_lock before it marks the dentry dead.
-#include "lookup_protocol.h"
+#include "dcache_internal.h"
 
 #include <cstdio>
 
@@ -175,11 +175,11 @@ dentry *d_make_persistent(dentry *dentry, inode *inode)
 }
 
 // Linux v7.2 fs/dcache.c d_add().
-void d_add(dentry *dentry, inode *inode) __context_unsafe("__d_add() releases i_lock")
+void d_add(dentry *dentry, inode *inode) __context_unsafe("publish_dentry() releases i_lock")
 {
     if (inode)
         spin_lock(&inode->i_lock);
-    lookup_protocol_in_use->add(dentry, inode, nullptr);
+    publish_dentry(dentry, inode, nullptr);
 }
 
 // Linux v7.2 fs/dcache.c d_delete().

@@ -14,6 +14,8 @@
 //   dcache_walk.cc        d_walk() and what stands on it
 //   dcache_move.cc        moving, ancestry
 //   dcache_splice.cc      ends of lookups: aliases elsewhere, other spellings
+//   proposed.cc           primitives that are in no release yet
+//   obligations.cc        what their callers forget, and who it was
 //   statistics.cc, d_path.cc
 #pragma once
 
@@ -156,6 +158,34 @@ bool d_add_waiter(dentry *dentry, completion_list *waiter) __must_hold(&dentry->
 
 /// Shared by d_move(), d_exchange() and d_splice_alias(). rename_lock written by the caller.
 void __d_move(dentry *dentry, struct dentry *target, bool exchange) __must_hold(&rename_lock);
+
+// --- dcache_splice.cc ---
+
+/// __d_add() of the era in use, which also takes hashed negative dentries where those are allowed
+/// (vfs_config::splice_hashed). i_lock held when there is an inode, released on return.
+void publish_dentry(dentry *dentry, inode *inode, const dentry_operations *ops);
+
+// --- obligations.cc: mistakes with in-lookup dentries, reported with their place ---
+
+/// What a caller that got a dentry has taken on.
+enum obligation {
+    OWES_LOOKUP_DONE, ///< the dentry is in lookup and the caller's to finish
+    OWES_DPUT,        ///< it is somebody else's, and only the reference is the caller's
+};
+
+void obligations_init();
+/// The calling task got `dentry`, which it holds, from `function` and owes that. Sleeps not; takes
+/// d_lock.
+void note_obligation(dentry *dentry, obligation what, const char *function);
+/// What is owed for `dentry`, to be appended to a sentence; "" when nothing is known. d_lock held.
+void describe_obligations(const dentry *dentry, char *text, size_t bytes)
+    __must_hold(&dentry->d_lock);
+/// The dentry dies, with PAR_LOOKUP or OBLIGATION set: complains, and repairs the table, if nobody
+/// ended its lookup; what was owed is forgotten. Its count is negative.
+void settle_obligations(dentry *dentry) __must_hold(&dentry->d_lock);
+/// With vfs_config::lookup_outside_rwsem: complains if the calling task holds the i_rwsem of
+/// `parent`, where it is about to allocate `name`.
+void check_nothing_locked(const dentry *parent, const qstr *name);
 
 // --- small things ---
 

@@ -213,6 +213,8 @@ dentry *dentry_kill(dentry *dentry) __context_unsafe("d_lock comes in, the paren
     if (d_flags_locked(dentry) & DCACHE_LRU_LIST)
         if (!(d_flags_locked(dentry) & DCACHE_SHRINK_LIST))
             d_lru_del(dentry);
+    if (unlikely(d_flags_locked(dentry) & (DCACHE_PAR_LOOKUP | DCACHE_OBLIGATION)))
+        settle_obligations(dentry);
     __d_drop(dentry);
     if (READ_LOCKED(dentry->d_inode))
         dentry_unlink_inode(dentry);

@@ -11,6 +11,36 @@
 namespace dcsim::inline DCSIM_BACKEND
 {
 
+/// Do d_add() and d_splice_alias() take hashed negative dentries? (v3 02/19, f1ac607f786f)
+static bool takes_hashed_dentries()
+{
+    return splice_hashed || current_lookup_era() == ERA_V3;
+}
+
+// Linux v7.2 fs/dcache.c __d_add(); for hashed dentries v3 02/19.
+//
+// A hashed dentry may be on the LRU already, among the negatives, so it gets its inode in the way
+// that keeps count of those. It is no use that it was hashed a moment ago: d_lock says whether it
+// still is.
+void publish_dentry(dentry *dentry, inode *inode, const dentry_operations *ops)
+    __context_unsafe("i_lock is held only when there is an inode")
+{
+    if (likely(d_unhashed(dentry)) || !takes_hashed_dentries()) {
+        lookup_protocol_in_use->add(dentry, inode, ops);
+        return;
+    }
+    spin_lock(&dentry->d_lock);
+    if (unlikely(ops))
+        d_set_d_op(dentry, ops);
+    if (inode)
+        __d_instantiate(dentry, inode);
+    if (unlikely(d_unhashed(dentry)))
+        __d_rehash(dentry);
+    spin_unlock(&dentry->d_lock);
+    if (inode)
+        spin_unlock(&inode->i_lock);
+}
+
 // Linux v7.2 fs/dcache.c __d_unalias().
 //
 // A directory was found under another name than the one it has in the cache (moved on the server):
@@ -51,12 +81,12 @@ out_err:
 
 // Linux v7.2 fs/dcache.c d_splice_alias_ops().
 dentry *d_splice_alias_ops(inode *inode, dentry *dentry, const dentry_operations *ops)
-    __context_unsafe("__d_add() releases the i_lock taken here")
+    __context_unsafe("publish_dentry() releases the i_lock taken here")
 {
     if (IS_ERR(inode))
         return ERR_CAST(inode);
 
-    BUG_ON(!d_unhashed(dentry));
+    BUG_ON(!d_unhashed(dentry) && (!takes_hashed_dentries() || d_really_is_positive(dentry)));
 
     if (!inode)
         goto out;
@@ -102,7 +132,7 @@ dentry *d_splice_alias_ops(inode *inode, dentry *dentry, const dentry_operations
         }
     }
 out:
-    lookup_protocol_in_use->add(dentry, inode, ops);
+    publish_dentry(dentry, inode, ops);
     return nullptr;
 }
 

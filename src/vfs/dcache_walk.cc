@@ -333,6 +333,7 @@ struct umount_data {
 d_walk_ret umount_check(void *argument, dentry *dentry)
 {
     auto *data = static_cast<umount_data *>(argument);
+    char owed[400];
     inode *inode;
 
     // Busy descendants hold it; they get the complaint.
@@ -343,10 +344,11 @@ d_walk_ret umount_check(void *argument, dentry *dentry)
 
     inode = d_inode(dentry);
     data->busy++;
-    WARN(true, "dentry %p {ino %llu, name \"%s\"} still in use (count %d) at unmount of %s %s",
+    describe_obligations(dentry, owed, sizeof(owed));
+    WARN(true, "dentry %p {ino %llu, name \"%s\"} still in use (count %d) at unmount of %s %s%s",
          static_cast<void *>(dentry), inode ? static_cast<unsigned long long>(inode->i_ino) : 0ull,
          reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)), d_count_locked(dentry),
-         dentry->d_sb->s_type->name, dentry->d_sb->s_id);
+         dentry->d_sb->s_type->name, dentry->d_sb->s_id, owed);
     return D_WALK_CONTINUE;
 }
 

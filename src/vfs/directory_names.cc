@@ -5,6 +5,9 @@
 // start_*() locks the parent and finds or checks the name, end_*() unlocks and drops it. The parent
 // stays locked between the two, so a child that was there at the start still is at the end, and its
 // d_parent says what to unlock.
+//
+// With vfs_config::lookup_outside_rwsem the name is found first (namei_outside.cc) and may be in
+// lookup all the way to end_*(), which ends that; in v6.19's order there is nothing to end.
 #include "dcsim/kernel/bug.h"
 #include "namei_internal.h"
 
@@ -56,6 +59,8 @@ dentry *start_dirop(dentry *parent, const qstr *name, unsigned flags)
     inode *dir = d_inode(parent);
     dentry *dentry;
 
+    if (unlikely(lookup_outside_rwsem))
+        return start_dirop_outside(parent, name, flags);
     inode_lock_nested(dir, I_MUTEX_PARENT);
     dentry = lookup_one_qstr_excl(name, parent, flags);
     if (IS_ERR(dentry))
@@ -68,6 +73,7 @@ void end_dirop(dentry *dentry) __context_unsafe("unlocks what start_dirop() lock
 {
     if (!dentry || IS_ERR(dentry))
         return;
+    d_lookup_done(dentry);
     inode_unlock(d_inode(READ_ONCE(dentry->d_parent)));
     dput(dentry);
 }
@@ -159,6 +165,34 @@ int check_trap(const dentry *trap, const dentry *source, const dentry *target, u
     return 0;
 }
 
+int lock_for_renaming(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
+                      const qstr *new_last, dentry **trap)
+    __context_unsafe("returns with both parents locked")
+{
+    dentry *source, *target;
+
+    if (unlikely(lookup_outside_rwsem))
+        return lock_for_renaming_outside(rd, lookup_flags, old_last, new_last, trap);
+    *trap = lock_rename(rd->old_parent, rd->new_parent);
+    if (IS_ERR(*trap))
+        return PTR_ERR(*trap);
+    source = lookup_one_qstr_excl(old_last, rd->old_parent, lookup_flags);
+    if (IS_ERR(source)) {
+        unlock_rename(rd->old_parent, rd->new_parent);
+        return PTR_ERR(source);
+    }
+    target = lookup_one_qstr_excl(new_last, rd->new_parent,
+                                  lookup_flags | rename_target_flags(rd->flags));
+    if (IS_ERR(target)) {
+        unlock_rename(rd->old_parent, rd->new_parent);
+        dput(source);
+        return PTR_ERR(target);
+    }
+    rd->old_dentry = source;
+    rd->new_dentry = target;
+    return 0;
+}
+
 namespace
 {
 
@@ -166,36 +200,15 @@ namespace
 int __start_renaming(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
                      const qstr *new_last)
 {
-    dentry *trap = lock_rename(rd->old_parent, rd->new_parent);
-    dentry *source, *target;
-    int error;
+    dentry *trap;
+    int error = lock_for_renaming(rd, lookup_flags, old_last, new_last, &trap);
 
-    if (IS_ERR(trap))
-        return PTR_ERR(trap);
-    source = lookup_one_qstr_excl(old_last, rd->old_parent, lookup_flags);
-    error = PTR_ERR(source);
-    if (IS_ERR(source))
-        goto unlock;
-    target = lookup_one_qstr_excl(new_last, rd->new_parent,
-                                  lookup_flags | rename_target_flags(rd->flags));
-    error = PTR_ERR(target);
-    if (IS_ERR(target))
-        goto put_source;
-    error = check_trap(trap, source, target, rd->flags);
     if (error)
-        goto put_target;
-
-    rd->old_dentry = source;
-    rd->new_dentry = target;
+        return error;
     dget(rd->old_parent);
-    return 0;
-
-put_target:
-    dput(target);
-put_source:
-    dput(source);
-unlock:
-    unlock_rename(rd->old_parent, rd->new_parent);
+    error = check_trap(trap, rd->old_dentry, rd->new_dentry, rd->flags);
+    if (error)
+        end_renaming(rd);
     return error;
 }
 
@@ -211,6 +224,12 @@ int start_renaming(renamedata *rd, unsigned lookup_flags, qstr *old_last, qstr *
     return error ? error : __start_renaming(rd, lookup_flags, old_last, new_last);
 }
 
+bool is_where_it_was(const renamedata *rd, const dentry *old_dentry)
+{
+    return !d_unhashed(old_dentry) &&
+           (!rd->old_parent || rd->old_parent == READ_ONCE(old_dentry->d_parent));
+}
+
 // Linux v6.19 fs/namei.c start_renaming_dentry(), __start_renaming_dentry().
 int start_renaming_dentry(renamedata *rd, unsigned lookup_flags, dentry *old_dentry, qstr *new_last)
 {
@@ -219,13 +238,14 @@ int start_renaming_dentry(renamedata *rd, unsigned lookup_flags, dentry *old_den
 
     if (error)
         return error;
+    if (unlikely(lookup_outside_rwsem))
+        return start_renaming_dentry_outside(rd, lookup_flags, old_dentry, new_last);
     // Its parent may be another one by now: that is the one to lock.
     trap = lock_rename_child(old_dentry, rd->new_parent);
     if (IS_ERR(trap))
         return PTR_ERR(trap);
     error = -EINVAL;
-    if (d_unhashed(old_dentry) ||
-        (rd->old_parent && rd->old_parent != READ_ONCE(old_dentry->d_parent)))
+    if (!is_where_it_was(rd, old_dentry))
         goto unlock;
     target = lookup_one_qstr_excl(new_last, rd->new_parent,
                                   lookup_flags | rename_target_flags(rd->flags));
@@ -256,8 +276,7 @@ int start_renaming_two_dentries(renamedata *rd, dentry *old_dentry, dentry *new_
 
     if (IS_ERR(trap))
         return PTR_ERR(trap);
-    if (d_unhashed(old_dentry) ||
-        (rd->old_parent && rd->old_parent != READ_ONCE(old_dentry->d_parent)))
+    if (!is_where_it_was(rd, old_dentry))
         goto unlock;
     if (d_unhashed(new_dentry) || rd->new_parent != READ_ONCE(new_dentry->d_parent))
         goto unlock;
@@ -281,6 +300,7 @@ unlock:
 // Linux v6.19 fs/namei.c end_renaming().
 void end_renaming(renamedata *rd)
 {
+    d_lookup_done(rd->new_dentry);
     unlock_rename(rd->old_parent, rd->new_parent);
     dput(rd->old_dentry);
     dput(rd->new_dentry);

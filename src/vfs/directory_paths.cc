@@ -26,7 +26,7 @@ bool has_trailing_slash(const qstr *last)
 
 // --- Making ---
 
-// Linux v6.12 fs/namei.c filename_create(), with v6.15's lookup_one_qstr_excl().
+// Linux v6.19 fs/namei.c filename_create().
 dentry *filename_create(int dfd, const filename *name, path *path, unsigned lookup_flags)
     __context_unsafe("returns with the parent locked")
 {
@@ -50,27 +50,23 @@ dentry *filename_create(int dfd, const filename *name, path *path, unsigned look
     // Only a directory can be made with a slash behind its name.
     if (has_trailing_slash(&last) && !want_dir)
         create_flags &= ~unsigned{LOOKUP_CREATE};
-    inode_lock_nested(d_inode(path->dentry), I_MUTEX_PARENT);
-    dentry = lookup_one_qstr_excl(&last, path->dentry, reval_flag | create_flags);
+    dentry = start_dirop(path->dentry, &last, reval_flag | create_flags);
     if (IS_ERR(dentry))
-        goto unlock;
+        goto out;
     if (likely(!error))
         return dentry;
-    dput(dentry);
+    end_dirop(dentry);
     dentry = ERR_PTR(error);
-unlock:
-    inode_unlock(d_inode(path->dentry));
 out:
     path_put(path);
     return dentry;
 }
 
-// Linux v6.12 fs/namei.c done_path_create().
+// Linux v6.19 fs/namei.c end_creating_path().
 void done_path_create(path *path, dentry *dentry)
     __context_unsafe("unlocks what filename_create() locked")
 {
-    dput(dentry);
-    inode_unlock(d_inode(path->dentry));
+    end_creating(dentry);
     path_put(path);
 }
 
@@ -229,47 +225,39 @@ int cannot_rmdir(last_component type)
 /// do_rmdir() in the parent that was found.
 int rmdir_in(const path *parent, const qstr *last, unsigned lookup_flags)
 {
-    inode *dir = d_inode(parent->dentry);
     dentry *dentry;
     int error = mnt_want_write(parent->mnt);
 
     if (error)
         return error;
-    inode_lock_nested(dir, I_MUTEX_PARENT);
-    dentry = lookup_one_qstr_excl(last, parent->dentry, lookup_flags);
-    error = PTR_ERR(dentry);
-    if (!IS_ERR(dentry)) {
-        error = vfs_rmdir(dir, dentry);
-        dput(dentry);
-    }
-    inode_unlock(dir);
+    dentry = start_dirop(parent->dentry, last, lookup_flags);
+    if (IS_ERR(dentry))
+        return PTR_ERR(dentry);
+    error = vfs_rmdir(d_inode(parent->dentry), dentry);
+    end_dirop(dentry);
     return error;
 }
 
 /// do_unlinkat() in the parent that was found.
 int unlink_in(const path *parent, const qstr *last, unsigned lookup_flags)
 {
-    inode *dir = d_inode(parent->dentry);
     inode *victim = nullptr;
     dentry *dentry;
     int error = mnt_want_write(parent->mnt);
 
     if (error)
         return error;
-    inode_lock_nested(dir, I_MUTEX_PARENT);
-    dentry = lookup_one_qstr_excl(last, parent->dentry, lookup_flags);
-    error = PTR_ERR(dentry);
-    if (!IS_ERR(dentry)) {
-        if (has_trailing_slash(last)) {
-            error = d_is_dir(dentry) ? -EISDIR : -ENOTDIR;
-        } else {
-            victim = d_inode(dentry);
-            ihold(victim);
-            error = vfs_unlink(dir, dentry);
-        }
-        dput(dentry);
+    dentry = start_dirop(parent->dentry, last, lookup_flags);
+    if (IS_ERR(dentry))
+        return PTR_ERR(dentry);
+    if (has_trailing_slash(last)) {
+        error = d_is_dir(dentry) ? -EISDIR : -ENOTDIR;
+    } else {
+        victim = d_inode(dentry);
+        ihold(victim);
+        error = vfs_unlink(d_inode(parent->dentry), dentry);
     }
-    inode_unlock(dir);
+    end_dirop(dentry);
     // After the directory is unlocked: freeing a file may take long.
     iput(victim);
     return error;
@@ -304,13 +292,13 @@ retry:
 
 } // namespace
 
-// Linux v6.12 fs/namei.c do_rmdir(), with v6.15's lookup_one_qstr_excl().
+// Linux v6.19 fs/namei.c do_rmdir().
 int do_rmdir(int dfd, const char *name)
 {
     return remove_at(dfd, name, rmdir_in, cannot_rmdir);
 }
 
-// Linux v6.12 fs/namei.c do_unlinkat(), with v6.15's lookup_one_qstr_excl().
+// Linux v6.19 fs/namei.c do_unlinkat().
 int do_unlinkat(int dfd, const char *name)
 {
     return remove_at(dfd, name, unlink_in, [](last_component) { return -EISDIR; });
@@ -351,31 +339,22 @@ int rename_in(const rename_request &request)
 {
     dentry *old_parent = request.old_parent.dentry;
     dentry *new_parent = request.new_parent.dentry;
-    dentry *trap, *source, *target;
+    renamedata rd = {old_parent, nullptr, new_parent, nullptr, request.flags};
+    dentry *trap;
     int error = mnt_want_write(request.old_parent.mnt);
 
     if (error)
         return error;
-    trap = lock_rename(new_parent, old_parent);
-    if (IS_ERR(trap))
-        return PTR_ERR(trap);
-    source = lookup_one_qstr_excl(&request.old_last, old_parent, request.lookup_flags);
-    error = PTR_ERR(source);
-    if (IS_ERR(source))
-        goto unlock;
-    target = lookup_one_qstr_excl(&request.new_last, new_parent,
-                                  request.lookup_flags | rename_target_flags(request.flags));
-    error = PTR_ERR(target);
-    if (IS_ERR(target))
-        goto put_source;
-    error = may_rename_pair(request, source, target, trap);
+    error =
+        lock_for_renaming(&rd, request.lookup_flags, &request.old_last, &request.new_last, &trap);
+    if (error)
+        return error;
+    dget(old_parent);
+    error = may_rename_pair(request, rd.old_dentry, rd.new_dentry, trap);
     if (!error)
-        error = vfs_rename(d_inode(old_parent), source, d_inode(new_parent), target, request.flags);
-    dput(target);
-put_source:
-    dput(source);
-unlock:
-    unlock_rename(new_parent, old_parent);
+        error = vfs_rename(d_inode(old_parent), rd.old_dentry, d_inode(new_parent), rd.new_dentry,
+                           request.flags);
+    end_renaming(&rd);
     return error;
 }
 
@@ -394,7 +373,7 @@ int may_rename_paths(const rename_request &request, last_component old_type,
 
 } // namespace
 
-// Linux v6.12 fs/namei.c do_renameat2(), with v6.15's lookup_one_qstr_excl().
+// Linux v6.19 fs/namei.c do_renameat2().
 // Reduced: no RENAME_WHITEOUT.
 int do_renameat2(int old_dfd, const char *old_name, int new_dfd, const char *new_name,
                  unsigned flags)

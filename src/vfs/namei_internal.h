@@ -9,6 +9,7 @@
 //   namei_symlink.cc   following symbolic links
 //   namei_mounts.cc    crossing mounts, down and up
 //   namei_open.cc      the last component of an open
+//   namei_outside.cc   the proposed order: names are found before their directory is locked
 //   permission.cc      who may do what
 //   attributes.cc      reading, changing, choosing modes and owners
 //   directory_operations.cc   changes of directories, locks held
@@ -19,6 +20,7 @@
 #include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/vfs/namei.h"
+#include "dcsim/vfs/proposed.h"
 #include "dcsim/vfs/task.h"
 #include "internal.h"
 
@@ -198,6 +200,32 @@ bool path_connected(vfsmount *mnt, dentry *dentry);
 /// file with one reference, or ERR_PTR. Sleeps.
 file *do_filp_open(int dfd, const filename *name, const open_flags *how);
 
+/// lookup_open() once the name is found: `dentry`, whose reference it consumes, is in lookup or
+/// negative, and the directory locked: for writing if op->open_flag has O_CREAT, else shared.
+dentry *lookup_or_create(nameidata *nd, dentry *dentry, file *file, const open_flags *op,
+                         bool got_write);
+
+// --- namei_outside.cc: vfs_config::lookup_outside_rwsem. Nothing is locked on entry. ---
+
+/// lookup_slow().
+dentry *lookup_slow_outside(const qstr *name, dentry *dir, unsigned flags);
+/// lookup_open(), with the locking of its caller.
+dentry *lookup_open_outside(nameidata *nd, file *file, const open_flags *op, bool got_write);
+/// start_dirop(). The result may be in lookup: end_dirop() ends that.
+dentry *start_dirop_outside(dentry *parent, const qstr *name, unsigned flags);
+/// lock_for_renaming(). The target may be in lookup: end_renaming() ends that.
+int lock_for_renaming_outside(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
+                              const qstr *new_last, dentry **trap);
+/// start_renaming_dentry() once the new name is checked, likewise.
+int start_renaming_dentry_outside(renamedata *rd, unsigned lookup_flags, dentry *old_dentry,
+                                  const qstr *new_last);
+
+// --- proposed.cc ---
+
+/// Asks the file system if `dentry` is in lookup, and checks what came out: the second half of
+/// lookup_one_qstr(), whose result it returns. The directory is locked. Consumes the reference.
+dentry *lookup_one_found(inode *dir, dentry *dentry, unsigned flags);
+
 // --- permission.cc ---
 
 /// Does the sticky bit of `dir` keep the calling task from removing names of `inode`?
@@ -218,6 +246,12 @@ unsigned rename_target_flags(unsigned flags);
 /// A directory must not become its own descendant, nor replace an ancestor of its own. `trap` is
 /// what lock_rename() said. 0, -EINVAL or -ENOTEMPTY.
 int check_trap(const dentry *trap, const dentry *source, const dentry *target, unsigned flags);
+/// Is the dentry that is to move still hashed, and in rd->old_parent if that is given?
+bool is_where_it_was(const renamedata *rd, const dentry *old_dentry);
+/// Locks both parents of `rd` and finds both names: old_dentry and new_dentry, referenced. 0, or a
+/// negative errno with nothing held. *trap is lock_rename()'s, for check_trap().
+int lock_for_renaming(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
+                      const qstr *new_last, dentry **trap);
 
 // --- directory_paths.cc ---
 

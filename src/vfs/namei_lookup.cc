@@ -44,6 +44,10 @@ dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags)
     struct dentry *old;
     inode *dir = d_inode(base);
 
+    WARN(lookup_outside_rwsem,
+         "lookup_one_qstr_excl() for \"%.*s\": where names are found outside the lock, it does not "
+         "keep others from looking them up; start_dirop() does",
+         static_cast<int>(name->len), reinterpret_cast<const char *>(name->name));
     if (dentry)
         goto found;
 
@@ -102,7 +106,7 @@ again:
         }
     } else {
         vfs_count(FS_LOOKUPS);
-        old = inode->i_op->lookup(inode, dentry, flags);
+        old = inode->i_op->lookup(inode, dentry, flags | LOOKUP_SHARED);
         d_lookup_done(dentry);
         if (unlikely(old)) {
             dput(dentry);
@@ -118,6 +122,8 @@ dentry *lookup_slow(const qstr *name, dentry *dir, unsigned flags)
     inode *inode = d_inode(dir);
     dentry *res;
 
+    if (unlikely(lookup_outside_rwsem))
+        return lookup_slow_outside(name, dir, flags);
     inode_lock_shared(inode);
     res = __lookup_slow(name, dir, flags);
     inode_unlock_shared(inode);

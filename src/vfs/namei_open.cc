@@ -162,45 +162,24 @@ dentry *atomic_open(nameidata *nd, dentry *dentry, file *file, unsigned open_fla
     return dentry;
 }
 
-// Linux v6.12 fs/namei.c lookup_open(), with every era's d_alloc_parallel().
-//
-// The directory is locked: for writing with O_CREAT, else shared. The dentry to go on with,
-// referenced, or ERR_PTR. Negative only without O_CREAT. FMODE_OPENED: the file is open.
-dentry *lookup_open(nameidata *nd, file *file, const open_flags *op, bool got_write)
+} // namespace
+
+// Linux v6.12 fs/namei.c lookup_open(), from the point where the name is found.
+dentry *lookup_or_create(nameidata *nd, dentry *dentry, file *file, const open_flags *op,
+                         bool got_write)
 {
-    dentry *dir = nd->path.dentry;
-    inode *dir_inode = d_inode(dir);
+    inode *dir_inode = d_inode(nd->path.dentry);
     unsigned open_flag = op->open_flag;
+    unsigned lookup_flags = nd->flags;
     umode_t mode = op->mode;
     int error, create_error = 0;
-    dentry *dentry, *res;
-    caller_wait_queue wq;
+    struct dentry *res;
 
-    if (unlikely(IS_DEADDIR(dir_inode)))
-        return ERR_PTR(-ENOENT);
-
-    file->f_mode &= ~FMODE_CREATED;
-    dentry = d_lookup(dir, &nd->last);
-    for (;;) {
-        if (!dentry) {
-            dentry = d_alloc_parallel(dir, &nd->last, wq.head());
-            if (IS_ERR(dentry))
-                return dentry;
-        }
-        if (d_in_lookup(dentry))
-            break;
-        error = d_revalidate(dir_inode, &nd->last, dentry, nd->flags);
-        if (likely(error > 0))
-            break;
-        if (error)
-            goto out_dput;
-        d_invalidate(dentry);
-        dput(dentry);
-        dentry = nullptr;
+    // What the lock depends on; O_CREAT may be taken away below.
+    if (!(open_flag & OPEN_CREAT)) {
+        lookup_flags |= LOOKUP_SHARED;
+        open_flag |= OPEN_DIR_SHARED;
     }
-    if (d_inode(dentry))
-        return dentry;
-
     if (unlikely(!got_write))
         open_flag &= ~OPEN_TRUNC;
     if (open_flag & OPEN_CREAT) {
@@ -221,7 +200,7 @@ dentry *lookup_open(nameidata *nd, file *file, const open_flags *op, bool got_wr
 
     if (d_in_lookup(dentry)) {
         vfs_count(FS_LOOKUPS);
-        res = dir_inode->i_op->lookup(dir_inode, dentry, nd->flags);
+        res = dir_inode->i_op->lookup(dir_inode, dentry, lookup_flags);
         d_lookup_done(dentry);
         if (unlikely(res)) {
             error = PTR_ERR(res);
@@ -251,12 +230,61 @@ out_dput:
     return ERR_PTR(error);
 }
 
+namespace
+{
+
+// Linux v6.12 fs/namei.c lookup_open(), with every era's d_alloc_parallel().
+//
+// The directory is locked: for writing with O_CREAT, else shared. The dentry to go on with,
+// referenced, or ERR_PTR. Negative only without O_CREAT. FMODE_OPENED: the file is open.
+dentry *lookup_open(nameidata *nd, file *file, const open_flags *op, bool got_write)
+{
+    dentry *dir = nd->path.dentry;
+    inode *dir_inode = d_inode(dir);
+    dentry *dentry;
+    int error;
+    caller_wait_queue wq;
+
+    if (unlikely(IS_DEADDIR(dir_inode)))
+        return ERR_PTR(-ENOENT);
+
+    file->f_mode &= ~FMODE_CREATED;
+    dentry = d_lookup(dir, &nd->last);
+    for (;;) {
+        if (!dentry) {
+            dentry = d_alloc_parallel(dir, &nd->last, wq.head());
+            if (IS_ERR(dentry))
+                return dentry;
+        }
+        if (d_in_lookup(dentry))
+            break;
+        error = d_revalidate(dir_inode, &nd->last, dentry, nd->flags);
+        if (likely(error > 0))
+            break;
+        if (error)
+            goto out_dput;
+        d_invalidate(dentry);
+        dput(dentry);
+        dentry = nullptr;
+    }
+    if (d_inode(dentry))
+        return dentry;
+
+    return lookup_or_create(nd, dentry, file, op, got_write);
+
+out_dput:
+    dput(dentry);
+    return ERR_PTR(error);
+}
+
 /// lookup_open() with the directory's i_rwsem held as O_CREAT needs it.
 dentry *lookup_open_locked(nameidata *nd, file *file, const open_flags *op, bool got_write)
 {
     inode *dir = d_inode(nd->path.dentry);
     dentry *dentry;
 
+    if (unlikely(lookup_outside_rwsem))
+        return lookup_open_outside(nd, file, op, got_write);
     if (op->open_flag & OPEN_CREAT) {
         inode_lock(dir);
         dentry = lookup_open(nd, file, op, got_write);

@@ -5,10 +5,9 @@
 //
 // They stand on the eras' d_alloc_parallel(), told not to wait; where a caller lends its wait queue
 // they do not work, because the one who looks up may be gone before the lookup is over.
-#include "dcsim/vfs/proposed.h"
 #include "dcsim/kernel/bug.h"
-#include "dcsim/vfs/namei.h"
 #include "lookup_protocol.h"
+#include "namei_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -32,7 +31,13 @@ dentry *alloc_noblock(dentry *parent, qstr *name, dentry **blocker, const char *
     dentry = try_lookup_noperm(name, parent);
     if (dentry)
         return dentry;
-    return lookup_protocol_in_use->alloc_parallel(parent, name, nullptr, ALLOC_PARA_FAIL, blocker);
+    dentry =
+        lookup_protocol_in_use->alloc_parallel(parent, name, nullptr, ALLOC_PARA_FAIL, blocker);
+    if (blocker && dentry == ERR_PTR(-EWOULDBLOCK))
+        note_obligation(*blocker, OWES_DPUT, function);
+    else if (!IS_ERR(dentry) && d_in_lookup(dentry))
+        note_obligation(dentry, OWES_LOOKUP_DONE, function);
+    return dentry;
 }
 
 } // namespace
@@ -94,45 +99,32 @@ dentry *d_duplicate(dentry *dentry)
     hlist_bl_lock(b);
     hlist_bl_add_head(&twin->d_in_lookup_hash, b);
     hlist_bl_unlock(b);
+    note_obligation(twin, OWES_LOOKUP_DONE, __func__);
     return twin;
 }
 
-// lookup_one_qstr() of 7 Feb 2025, 03/19, with the error checks of 05/19 (Linux v6.16
-// lookup_one_qstr_excl()).
-dentry *lookup_one_qstr(const qstr *name, dentry *base, unsigned flags)
+// The second half of lookup_one_qstr(), February 2025 03/19 fs/namei.c.
+dentry *lookup_one_found(inode *dir, dentry *dentry, unsigned flags)
 {
-    inode *dir = d_inode(base);
-    dentry *dentry;
     struct dentry *old;
 
-    if (era_cannot(__func__))
-        return ERR_PTR(-EOPNOTSUPP);
-    dentry = lookup_dcache(name, base, flags);
-    if (dentry)
-        goto found;
-
-    if (unlikely(IS_DEADDIR(dir)))
-        return ERR_PTR(-ENOENT);
-    dentry = d_alloc_parallel(base, name);
-    if (IS_ERR(dentry))
-        return dentry;
-    // Somebody else looked it up meanwhile.
-    if (!d_in_lookup(dentry))
-        goto found;
-
-    vfs_count(FS_LOOKUPS);
-    old = dir->i_op->lookup(dir, dentry, flags);
-    if (unlikely(old)) {
-        d_lookup_done(dentry);
-        dput(dentry);
-        dentry = old;
-    } else if (!(flags & LOOKUP_INTENT_FLAGS)) {
-        // The answer is final, whatever ->lookup() published.
-        d_lookup_done(dentry);
+    // Somebody else may have looked it up.
+    if (d_in_lookup(dentry)) {
+        vfs_count(FS_LOOKUPS);
+        old = dir->i_op->lookup(dir, dentry, flags);
+        if (unlikely(old)) {
+            d_lookup_done(dentry);
+            dput(dentry);
+            if (IS_ERR(old))
+                return old;
+            dentry = old;
+        } else if (!(flags & LOOKUP_INTENT_FLAGS)) {
+            // The answer is final, whatever ->lookup() published.
+            d_lookup_done(dentry);
+        } else if (d_in_lookup(dentry)) {
+            note_obligation(dentry, OWES_LOOKUP_DONE, "lookup_one_qstr");
+        }
     }
-found:
-    if (IS_ERR(dentry))
-        return dentry;
     if (d_is_negative(dentry) && !(flags & LOOKUP_CREATE)) {
         d_lookup_done(dentry);
         dput(dentry);
@@ -143,6 +135,26 @@ found:
         return ERR_PTR(-EEXIST);
     }
     return dentry;
+}
+
+// lookup_one_qstr() of 7 Feb 2025, 03/19, with the error checks of 05/19 (Linux v6.16
+// lookup_one_qstr_excl()).
+dentry *lookup_one_qstr(const qstr *name, dentry *base, unsigned flags)
+{
+    inode *dir = d_inode(base);
+    dentry *dentry;
+
+    if (era_cannot(__func__))
+        return ERR_PTR(-EOPNOTSUPP);
+    dentry = lookup_dcache(name, base, flags);
+    if (dentry)
+        goto found;
+
+    if (unlikely(IS_DEADDIR(dir)))
+        return ERR_PTR(-ENOENT);
+    dentry = d_alloc_parallel(base, name);
+found:
+    return IS_ERR(dentry) ? dentry : lookup_one_found(dir, dentry, flags);
 }
 
 bool dentry_still_valid(dentry *dentry, const struct dentry *parent, const qstr *name)

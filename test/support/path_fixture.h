@@ -72,6 +72,7 @@ class path_fixture : public ::testing::Test
         config.dhash_entries = 4;
         config.ihash_entries = 4;
         config.in_lookup_shift = 1;
+        config.lookup_outside_rwsem = lookup_outside_rwsem_under_test;
         ASSERT_EQ(vfs_init(config), 0);
         sb = memfs_mount(options, "memfs");
         ASSERT_FALSE(IS_ERR(sb));

@@ -19,6 +19,7 @@
 #include "dcsim/refs.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "lookup_order.h"
 #include "warnings.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -248,6 +249,7 @@ class vfs_fixture : public ::testing::Test
         config.dhash_entries = 4;
         config.ihash_entries = 4;
         config.in_lookup_shift = 1;
+        config.lookup_outside_rwsem = lookup_outside_rwsem_under_test;
         return config;
     }
 

@@ -170,7 +170,7 @@ TEST_F(LookupSlow, TheFileSystemGetsAnInLookupDentryUnderTheSharedLock)
     };
 
     slow(root, "name", LOOKUP_DIRECTORY | LOOKUP_FOLLOW);
-    EXPECT_EQ(seen_flags, unsigned{LOOKUP_DIRECTORY | LOOKUP_FOLLOW});
+    EXPECT_EQ(seen_flags, unsigned{LOOKUP_DIRECTORY | LOOKUP_FOLLOW | LOOKUP_SHARED});
     EXPECT_FALSE(rwsem_is_locked(&d_inode(root)->i_rwsem));
 }
 

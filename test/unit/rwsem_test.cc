@@ -80,6 +80,21 @@ TEST_F(Rwsem, WriterKeepsEverybodyOut)
     EXPECT_TRUE(readable());
 }
 
+TEST_F(Rwsem, KnowsItsWriter)
+{
+    EXPECT_FALSE(rwsem_held_by_caller(&sem));
+    down_write(&sem);
+    EXPECT_TRUE(rwsem_held_by_caller(&sem));
+    run_together(1, [&](int) { EXPECT_FALSE(rwsem_held_by_caller(&sem)); });
+    downgrade_write(&sem);
+    EXPECT_FALSE(rwsem_held_by_caller(&sem));
+    up_read(&sem);
+    EXPECT_TRUE(down_write_trylock(&sem));
+    EXPECT_TRUE(rwsem_held_by_caller(&sem));
+    up_write(&sem);
+    EXPECT_FALSE(rwsem_held_by_caller(&sem));
+}
+
 TEST_F(Rwsem, ReadersAreInsideAtTheSameTime)
 {
     std::barrier everybody_is_inside(4);

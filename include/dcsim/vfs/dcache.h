@@ -203,7 +203,8 @@ enum dentry_flags : unsigned {
     DCACHE_PERSISTENT = 1u << 27,    ///< pinned by one reference until umount or d_make_discardable
     /// Own, for the checker: hashed on purpose while its name is in lookup (readdir of ovlfs).
     DCACHE_BESIDE_LOOKUP = 1u << 29,
-    DCACHE_GENOCIDE = 1u << 30,      ///< v6.12: d_genocide() has dropped its reference already
+    DCACHE_GENOCIDE = 1u << 30,   ///< v6.12: d_genocide() has dropped its reference already
+    DCACHE_OBLIGATION = 1u << 31, ///< own: src/vfs/obligations.cc has a note about it
 
     DCACHE_MANAGED_DENTRY = DCACHE_MOUNTED | DCACHE_NEED_AUTOMOUNT | DCACHE_MANAGE_TRANSIT,
     DCACHE_OP_FLAGS = DCACHE_OP_HASH | DCACHE_OP_COMPARE | DCACHE_OP_REVALIDATE |
@@ -448,7 +449,8 @@ void d_instantiate(dentry *dentry, inode *inode);
 /// d_instantiate() for an inode under construction: also ends I_NEW and wakes who waits for that.
 void d_instantiate_new(dentry *dentry, inode *inode);
 /// Attaches `inode` (or records a miss when nullptr) to a negative, unhashed dentry and hashes it;
-/// ends its in-lookup state and wakes the waiters. Consumes the inode reference.
+/// ends its in-lookup state and wakes the waiters. Consumes the inode reference. With
+/// vfs_config::splice_hashed it may be hashed already.
 void d_add(dentry *dentry, inode *inode);
 /// The root of a new file system, referenced. nullptr without memory; the inode reference is
 /// consumed in either case.
@@ -494,8 +496,9 @@ dentry *d_obtain_root(inode *inode);
 /// is a directory with an alias already, which is then moved into its place. Returns nullptr
 /// (dentry was used), the alias with a reference, or ERR_PTR (-ELOOP, -ESTALE, the error passed as
 /// inode). Consumes the inode reference. The parent's i_rwsem is held at least shared. BUG for a
-/// hashed dentry. With an alias returned, `dentry` ends unhashed, negative and not in-lookup; with
-/// an error it is as it was. Sleeps.
+/// hashed dentry, unless vfs_config::splice_hashed allows those that are negative. With an alias
+/// returned, `dentry` ends unhashed, negative and not in-lookup; with an error it is as it was.
+/// Sleeps.
 dentry *d_splice_alias(inode *inode, dentry *dentry);
 /// d_splice_alias() that gives the dentry operations of its own.
 dentry *d_splice_alias_ops(inode *inode, dentry *dentry, const dentry_operations *ops);

@@ -71,6 +71,10 @@ enum open_flag : unsigned {
     OPEN_LARGEFILE = 0100000,
     OPEN_NOATIME = 01000000, ///< only for the owner
     OPEN_SYNC_BIT = 04000000,
+
+    /// Proposed, and only in what ->atomic_open() gets: LOOKUP_SHARED of that call. O_CREAT does
+    /// not say it, because it may have been taken away after the directory was locked for it.
+    OPEN_DIR_SHARED = 1u << 30,
 };
 
 struct file {

@@ -87,8 +87,8 @@ struct inode_operations {
     /// nullptr: generic_fillattr().
     int (*getattr)(const path *path, kstat *stat);
     /// Lookup, creation and open in one. `dentry` is in-lookup or a hashed negative. Ends with
-    /// finish_open() or finish_no_open(), or a negative errno. `dir` is locked for writing with
-    /// OPEN_CREAT in `flags`, else shared.
+    /// finish_open() or finish_no_open(), or a negative errno. `dir` is locked shared with
+    /// OPEN_DIR_SHARED in `flags`, else for writing.
     int (*atomic_open)(inode *dir, dentry *dentry, file *file, unsigned flags, umode_t mode);
     int (*tmpfile)(inode *dir, file *file, umode_t mode);
 };

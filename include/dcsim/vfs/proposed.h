@@ -39,18 +39,18 @@ dentry *d_alloc_noblock_blocker(dentry *parent, qstr *name, dentry **blocker);
 /// and the twin is finished. v3 06/19.
 dentry *d_duplicate(dentry *dentry);
 
-/// lookup_one_qstr_excl() on top of d_alloc_parallel(), as posted in February 2025: `base` is locked
-/// at least shared, name->hash set. Waits for somebody else's lookup of the name. Referenced, or
-/// ERR_PTR as lookup_one_qstr_excl(). With any of LOOKUP_INTENT_FLAGS the result may be in lookup,
-/// when ->lookup() left it so: the caller calls d_lookup_done() once the operation is done or given
-/// up, before its dput(). Without them the result is never in lookup.
+/// lookup_one_qstr_excl() on top of d_alloc_parallel(), as posted in February 2025: `base` is
+/// locked at least shared, name->hash set. Waits for somebody else's lookup of the name.
+/// Referenced, or ERR_PTR as lookup_one_qstr_excl(). With any of LOOKUP_INTENT_FLAGS the result may
+/// be in lookup, when ->lookup() left it so: the caller calls d_lookup_done() once the operation is
+/// done or given up, before its dput(). Without them the result is never in lookup.
 dentry *lookup_one_qstr(const qstr *name, dentry *base, unsigned flags);
 
 /// After the directory was locked: is `dentry`, which the caller found or allocated before, still
-/// what `name` in `parent` means? In lookup (the caller's own, which nobody else moves or drops), or
-/// hashed with this parent and name. False means: drop it and start over. Whether the directory was
-/// removed meanwhile is a question of its own, IS_DEADDIR(). For the order d_alloc_parallel() before
-/// i_rwsem (vfs_config::lookup_outside_rwsem).
+/// what `name` in `parent` means? In lookup (the caller's own, which nobody else moves or drops),
+/// or hashed with this parent and name. False means: drop it and start over. Whether the directory
+/// was removed meanwhile is a question of its own, IS_DEADDIR(). For the order d_alloc_parallel()
+/// before i_rwsem (vfs_config::lookup_outside_rwsem).
 bool dentry_still_valid(dentry *dentry, const struct dentry *parent, const qstr *name);
 
 /// What vfs_config says of these two, for file systems that behave accordingly. Constant while the

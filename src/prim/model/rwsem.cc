@@ -211,4 +211,14 @@ bool rwsem_is_write_locked(const rw_semaphore *sem)
     return sem->writer;
 }
 
+bool rwsem_held_by_caller(const rw_semaphore *sem)
+{
+    const task_control &task = current_task();
+
+    for (unsigned i = 0; i < task.held_locks; i++)
+        if (task.held[i].lock == sem)
+            return true;
+    return false;
+}
+
 } // namespace dcsim::inline DCSIM_BACKEND

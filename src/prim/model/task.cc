@@ -77,4 +77,9 @@ uint64_t monotonic_nanoseconds()
     return execution().step;
 }
 
+void name_current_task(char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s", current_task().name);
+}
+
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -72,6 +72,7 @@ void init_rwsem(rw_semaphore *sem, const char *lock_class)
     spin_lock_init(&sem->wait_lock, lock_class);
     sem->first_waiter = nullptr;
     sem->last_waiter = nullptr;
+    WRITE_ONCE(sem->owner, nullptr);
 }
 
 namespace
@@ -184,22 +185,30 @@ void down_write(rw_semaphore *sem) __context_unsafe("implements the lock")
     might_sleep();
     if (!try_take(sem, true))
         take_or_queue(sem, true);
+    WRITE_ONCE(sem->owner, get_current());
 }
 
 bool down_write_trylock(rw_semaphore *sem) __context_unsafe("implements the lock")
 {
-    return try_take(sem, true);
+    if (!try_take(sem, true))
+        return false;
+    WRITE_ONCE(sem->owner, get_current());
+    return true;
 }
 
 void up_write(rw_semaphore *sem) __context_unsafe("implements the lock")
 {
     WARN_ON(!rwsem_is_write_locked(sem));
+    WRITE_ONCE(sem->owner, nullptr);
     release(sem, WRITER);
 }
 
 void downgrade_write(rw_semaphore *sem) __context_unsafe("implements the lock")
 {
-    uint32_t count = add_return(&sem->count, READER - WRITER);
+    uint32_t count;
+
+    WRITE_ONCE(sem->owner, nullptr);
+    count = add_return(&sem->count, READER - WRITER);
 
     if (!(count & QUEUED))
         return;
@@ -226,6 +235,11 @@ bool rwsem_is_locked(const rw_semaphore *sem)
 bool rwsem_is_write_locked(const rw_semaphore *sem)
 {
     return READ_ONCE(sem->count) & WRITER;
+}
+
+bool rwsem_held_by_caller(const rw_semaphore *sem)
+{
+    return READ_ONCE(sem->owner) == get_current();
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND

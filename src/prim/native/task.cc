@@ -4,7 +4,9 @@
 #include "dcsim/prim/native/task.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <ctime>
+#include <unistd.h>
 
 #include "dcsim/prim/native/rcu.h"
 #include "dcsim/prim/native/report.h"
@@ -61,6 +63,11 @@ uint64_t monotonic_nanoseconds()
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void name_current_task(char *text, size_t bytes)
+{
+    snprintf(text, bytes, "thread %d", static_cast<int>(gettid()));
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND

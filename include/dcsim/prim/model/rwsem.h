@@ -50,6 +50,8 @@ void down_read_non_owner(rw_semaphore *sem);
 void up_read_non_owner(rw_semaphore *sem);
 bool rwsem_is_locked(const rw_semaphore *sem);
 bool rwsem_is_write_locked(const rw_semaphore *sem);
+/// Does the calling task hold it, in either mode? No schedule point.
+bool rwsem_held_by_caller(const rw_semaphore *sem);
 void down_read_nested(rw_semaphore *sem, int subclass) __acquires_shared(sem)
     __context_unsafe("implements the lock");
 void down_write_nested(rw_semaphore *sem, int subclass) __acquires(sem)

@@ -3,6 +3,7 @@
 // Model backend: a task is a fiber, or an OS thread that runs only while it has the baton.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "dcsim/prim/model/once.h"
@@ -38,6 +39,8 @@ inline void set_running()
 
 void schedule();
 bool wake_up_process(task_struct *task);
+/// The calling task's name, for reports. No schedule point.
+void name_current_task(char *text, size_t bytes);
 void cond_resched();
 /// A choice of the search, as often as the program allows (model_program::reschedules).
 bool need_resched();

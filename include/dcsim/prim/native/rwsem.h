@@ -29,6 +29,7 @@ void mutex_unlock(mutex *lock) __releases(lock);
 bool mutex_is_locked(const mutex *lock);
 
 struct rwsem_waiter;
+struct task_struct;
 
 /// Many readers or one writer, first come first served: a waiting writer holds back later readers,
 /// and a lock that becomes free is handed to the first in the queue.
@@ -38,6 +39,7 @@ struct __context_lock("rw_semaphore") rw_semaphore
     spinlock_t wait_lock;       ///< guards the queue; innermost, nothing is taken under it
     rwsem_waiter *first_waiter; ///< under wait_lock; the waiters live on the sleepers' stacks
     rwsem_waiter *last_waiter;  ///< under wait_lock
+    once<task_struct *> owner;  ///< who has it for writing; set by that task, for checks only
 };
 
 void init_rwsem(rw_semaphore *sem, const char *lock_class);
@@ -54,6 +56,8 @@ void down_read_non_owner(rw_semaphore *sem);
 void up_read_non_owner(rw_semaphore *sem);
 bool rwsem_is_locked(const rw_semaphore *sem);
 bool rwsem_is_write_locked(const rw_semaphore *sem);
+/// Does the calling task hold it? Only for writing is that known: readers leave no names.
+bool rwsem_held_by_caller(const rw_semaphore *sem);
 
 /// Nesting of one class, for the model's lock-order checker.
 inline void down_read_nested(rw_semaphore *sem, int subclass) __acquires_shared(sem)

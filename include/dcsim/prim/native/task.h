@@ -3,6 +3,7 @@
 // Native backend: a task is an OS thread. It sleeps on a futex in its own task_struct.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "dcsim/prim/native/once.h"
@@ -48,6 +49,8 @@ inline void set_running()
 void schedule();
 /// Sets `task` running. Returns whether it was about to sleep. `task` must be alive on entry.
 bool wake_up_process(task_struct *task);
+/// The calling task, for reports: "thread" and its number.
+void name_current_task(char *text, size_t bytes);
 /// A place where a long operation may give way to others, and holds nothing that forbids it. Native
 /// threads are preempted by the host, so it only checks that.
 void cond_resched();

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//
+// What callers of the proposed primitives still have to do, and who they were.
+//
+// A lookup that was left open, or a dentry that was handed out and never dropped, is noticed long
+// after the mistake: when the dentry dies or when its file system is unmounted. So whoever takes on
+// such an obligation is noted here, and the complaint can say the function and the task. Only
+// dentries with DCACHE_OBLIGATION have a note, so others cost a test of a bit when they die. The
+// notes are few and the oldest goes when room is short: then the complaint names the rule alone.
+#include <cstdio>
+#include <cstring>
+
+#include "dcache_internal.h"
+#include "dcsim/kernel/bug.h"
+
+namespace dcsim::inline DCSIM_BACKEND
+{
+
+namespace
+{
+
+struct note {
+    const dentry *about; ///< nullptr: free
+    obligation what;
+    const char *function;
+    char task[24];
+};
+
+constexpr unsigned max_notes = 64;
+
+/// Guards the notes. Taken under a d_lock; nothing is taken under it.
+spinlock_t notes_lock;
+note notes[max_notes] __guarded_by(notes_lock);
+unsigned next_note __guarded_by(notes_lock);
+
+/// Whether the dentry is in the in-lookup table: a spare one of d_alloc_parallel() never was.
+bool in_lookup_table(const dentry *dentry) __must_hold(&dentry->d_lock)
+{
+    return (d_flags_locked(dentry) & DCACHE_PAR_LOOKUP) &&
+           !hlist_bl_unhashed(&dentry->d_in_lookup_hash);
+}
+
+} // namespace
+
+void obligations_init()
+{
+    spin_lock_init(&notes_lock, "notes of obligations");
+    memset(notes, 0, sizeof(notes));
+    next_note = 0;
+}
+
+void note_obligation(dentry *dentry, obligation what, const char *function)
+{
+    note fresh = {dentry, what, function, {}};
+
+    name_current_task(fresh.task, sizeof(fresh.task));
+    spin_lock(&dentry->d_lock);
+    dentry->d_flags |= DCACHE_OBLIGATION;
+    spin_lock(&notes_lock);
+    notes[next_note] = fresh;
+    next_note = (next_note + 1) % max_notes;
+    spin_unlock(&notes_lock);
+    spin_unlock(&dentry->d_lock);
+}
+
+void describe_obligations(const dentry *dentry, char *text, size_t bytes)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    if (likely(!(d_flags_locked(dentry) & DCACHE_OBLIGATION)))
+        return;
+    spin_lock(&notes_lock);
+    for (const note &note : notes) {
+        if (note.about != dentry || used >= bytes)
+            continue;
+        // Done, and the dentry has lived on.
+        if (note.what == OWES_LOOKUP_DONE && !in_lookup_table(dentry))
+            continue;
+        used += static_cast<size_t>(
+            snprintf(text + used, bytes - used,
+                     note.what == OWES_DPUT
+                         ? "; handed to %s by %s(): whoever gets a blocker drops it, with dput()"
+                         : "; %s got it from %s(): d_lookup_done() must follow",
+                     note.task, note.function));
+    }
+    spin_unlock(&notes_lock);
+}
+
+namespace
+{
+
+/// Complains, and repairs the table, if nobody ended the lookup of a dying dentry.
+void check_lookup_is_over(dentry *dentry) __must_hold(&dentry->d_lock)
+{
+    char by_whom[200];
+    hlist_bl_head *b;
+
+    if (likely(!in_lookup_table(dentry)))
+        return;
+    describe_obligations(dentry, by_whom, sizeof(by_whom));
+    WARN(
+        true,
+        "dentry %p \"%s\" dies in lookup: its owner ends a lookup, with d_lookup_done(), before it "
+        "drops its last reference%s",
+        static_cast<void *>(dentry), reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)),
+        by_whom);
+    // The table must not keep what is about to be freed.
+    b = in_lookup_hash(READ_LOCKED(dentry->d_parent), dentry->d_name.hash());
+    hlist_bl_lock(b);
+    dentry->d_flags &= ~DCACHE_PAR_LOOKUP;
+    __hlist_bl_del(&dentry->d_in_lookup_hash);
+    hlist_bl_unlock(b);
+    dentry->waiters = nullptr;
+}
+
+} // namespace
+
+void settle_obligations(dentry *dentry)
+{
+    check_lookup_is_over(dentry);
+    if (likely(!(d_flags_locked(dentry) & DCACHE_OBLIGATION)))
+        return;
+    spin_lock(&notes_lock);
+    for (note &note : notes)
+        if (note.about == dentry)
+            note.about = nullptr;
+    spin_unlock(&notes_lock);
+}
+
+void check_nothing_locked(const dentry *parent, const qstr *name)
+{
+    char task[24];
+
+    if (likely(!rwsem_held_by_caller(&d_inode(parent)->i_rwsem)))
+        return;
+    name_current_task(task, sizeof(task));
+    WARN(true,
+         "%s calls d_alloc_parallel() for \"%.*s\" with the i_rwsem of the directory held: in this "
+         "order names are allocated before it is taken and never under it, because the owner of an "
+         "in-lookup dentry may be waiting for it",
+         task, static_cast<int>(name->len), reinterpret_cast<const char *>(name->name));
+}
+
+} // namespace dcsim::inline DCSIM_BACKEND
