@@ -53,10 +53,11 @@ bool some_task_publishes_in(const inode *directory)
     return false;
 }
 
-/// A file system said that it hashes this one while somebody else looks the name up.
-bool beside_lookup(const struct dentry *hashed)
+/// Whether a hashed dentry and one in lookup have the same name on purpose: a file system said that
+/// it hashes the one while somebody else looks the name up, or the other is a d_duplicate() of it.
+bool beside_lookup(const struct dentry *hashed, const struct dentry *in_lookup)
 {
-    return glance(hashed->d_flags) & DCACHE_BESIDE_LOOKUP;
+    return (glance(hashed->d_flags) | glance(in_lookup->d_flags)) & DCACHE_BESIDE_LOOKUP;
 }
 
 } // namespace
@@ -126,10 +127,11 @@ bool known_or_in_lookup(const dentry_facts &dentry, broken_invariant *broken)
     const struct dentry *in_lookup = dentry.in_lookup_table.twin;
 
     if (dentry.in_lookup_table.times && hashed && glance(hashed->d_lockref.count) >= 0 &&
-        !beside_lookup(hashed))
+        !beside_lookup(hashed, dentry.dentry))
         return fails(broken, dentry, "in lookup while %p is hashed under that name",
                      static_cast<const void *>(hashed));
-    if (dentry.hash.times && !dentry.dead() && in_lookup && !beside_lookup(dentry.dentry))
+    if (dentry.hash.times && !dentry.dead() && in_lookup &&
+        !beside_lookup(dentry.dentry, in_lookup))
         return fails(broken, dentry, "hashed while %p is in lookup for that name",
                      static_cast<const void *>(in_lookup));
     return true;

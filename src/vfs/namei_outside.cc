@@ -111,7 +111,9 @@ dentry *lookup_open_outside(nameidata *nd, file *file, const open_flags *op, boo
     file->f_mode &= ~FMODE_CREATED;
 again:
     dentry = find_or_allocate(&nd->last, dir, nd->flags, d_lookup(dir, &nd->last));
-    if (IS_ERR(dentry) || d_inode(dentry))
+    // Not d_inode(): it is there before the type is. Under the lock nobody could be in between, but
+    // here somebody may be, and the rest of the walk goes by the type.
+    if (IS_ERR(dentry) || d_is_positive(dentry))
         return dentry;
 
     if (create)

@@ -85,7 +85,7 @@ dentry *d_duplicate(dentry *dentry)
         return ERR_PTR(-ENOMEM);
 
     // Before the child list makes it visible, as in d_alloc_parallel().
-    twin->d_flags |= DCACHE_PAR_LOOKUP;
+    twin->d_flags |= DCACHE_PAR_LOOKUP | DCACHE_BESIDE_LOOKUP;
     spin_lock(&parent->d_lock);
     WRITE_ONCE(twin->d_parent, dget_dlock(parent));
     hlist_add_head(&twin->d_sib, &parent->d_children);
