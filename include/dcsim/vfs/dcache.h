@@ -201,8 +201,8 @@ enum dentry_flags : unsigned {
     DCACHE_DENTRY_CURSOR = 1u << 25, ///< a reading position in a directory, not a name
     DCACHE_NORCU = 1u << 26,         ///< freed without a grace period; count never leaves 0 again
     DCACHE_PERSISTENT = 1u << 27,    ///< pinned by one reference until umount or d_make_discardable
-    /// Own, for the checker: hashed on purpose while its name is in lookup (readdir of ovlfs), or in
-    /// lookup on purpose while its name is hashed (d_duplicate()).
+    /// Own, for the checker: hashed on purpose while its name is in lookup (readdir of ovlfs), or
+    /// in lookup on purpose while its name is hashed (d_duplicate()).
     DCACHE_BESIDE_LOOKUP = 1u << 29,
     DCACHE_GENOCIDE = 1u << 30,   ///< v6.12: d_genocide() has dropped its reference already
     DCACHE_OBLIGATION = 1u << 31, ///< own: src/vfs/obligations.cc has a note about it
