@@ -42,7 +42,7 @@ const section_keys fixed_sections[] = {
     {"setup", {"do"}, "[setup]"},
     {"faults", {"allocations", "allow_warnings"}, "[faults]"},
     {"check", {"always", "never", "sometimes", "linearizable", "because"}, "[check]"},
-    {"explore", {"preemptions"}, "[explore]"},
+    {"explore", {"preemptions", "starvation"}, "[explore]"},
 };
 
 struct compiled_file {
@@ -189,6 +189,7 @@ void file_compiler::read_limits()
     from_.read_number("dcache", "in_lookup_bits", 0, 10, into.in_lookup_bits);
     from_.read_number("faults", "allocations", 0, 3, into.failing_allocations);
     from_.read_number("explore", "preemptions", 0, 10, into.preemptions);
+    from_.read_flag("explore", "starvation", into.starvation);
 }
 
 void file_compiler::read_warnings()

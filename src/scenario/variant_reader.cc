@@ -32,6 +32,7 @@ const key_list settable_keys = {
     "check.linearizable",
     "check.because",
     "explore.preemptions",
+    "explore.starvation",
 };
 
 bool is_variant_name(std::string_view name)

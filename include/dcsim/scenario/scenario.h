@@ -273,6 +273,7 @@ struct scenario {
     std::string not_linearizable;
 
     unsigned preemptions = 2;
+    bool starvation = false; ///< who waits for a bit lock may lose it for ever
     expectation expect; ///< of the chosen variant; the file itself is expected to hold
     std::vector<variant> variants;
     std::vector<note> narration;

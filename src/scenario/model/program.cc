@@ -105,6 +105,7 @@ world_program::world_program(const scenario::scenario &scenario)
     program_.state = state.begin;
     program_.state_bytes = state.bytes;
     program_.faults = scenario.failing_allocations;
+    program_.starvation = scenario.starvation;
     set_hooks();
 }
 
