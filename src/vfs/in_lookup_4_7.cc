@@ -4,8 +4,8 @@
 // lookup has on its stack, and the owner wakes them while it holds the bucket lock.
 //
 // d_wait points to the owner's queue, in the room of d_lru, from the moment the dentry enters the
-// bucket until it leaves it. A waiter looks at it under d_lock only, and only while the dentry is in
-// lookup. It queues its entry once and never takes it off, and neither does the wake-up: the
+// bucket until it leaves it. A waiter looks at it under d_lock only, and only while the dentry is
+// in lookup. It queues its entry once and never takes it off, and neither does the wake-up: the
 // condition becomes true at the very moment at which everybody on the queue is woken, and after
 // that nobody walks the queue again. So queue and entries can be left behind on their stacks.
 //

@@ -5,8 +5,8 @@
 // bucket is no RCU list any more and DCACHE_PAR_LOOKUP is still set late.
 //
 // d_wait points to the owner's queue, in the room of d_lru, from the moment the dentry enters the
-// bucket until it leaves it. A waiter looks at it under d_lock only, and only while the dentry is in
-// lookup. It queues its entry once and never takes it off, and neither does the wake-up: the
+// bucket until it leaves it. A waiter looks at it under d_lock only, and only while the dentry is
+// in lookup. It queues its entry once and never takes it off, and neither does the wake-up: the
 // condition becomes true in the d_lock section in which everybody on the queue is woken, and after
 // that nobody walks the queue again. So queue and entries can be left behind on their stacks.
 //

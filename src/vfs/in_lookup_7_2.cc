@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// The wait protocol of Linux v7.2: waiters sleep on the address of d_flags, and DCACHE_LOOKUP_WAITERS
-// tells the owner whether there are any.
+// The wait protocol of Linux v7.2: waiters sleep on the address of d_flags, and
+// DCACHE_LOOKUP_WAITERS tells the owner whether there are any.
 //
-// Nobody lends anybody a queue. A waiter queues and takes itself off again, so nothing on a stack is
-// reachable after its frame; and when nobody waits, which is nearly always, the end of a lookup
+// Nobody lends anybody a queue. A waiter queues and takes itself off again, so nothing on a stack
+// is reachable after its frame; and when nobody waits, which is nearly always, the end of a lookup
 // costs a test of a bit that is in a register already.
 #include "lookup_protocol.h"
 

@@ -44,8 +44,8 @@
 //                            contended.
 //   spin_lock_nested(l, s)   s marks intended nesting within a class.
 //   spin_lock_becomes_outer  hand-over-hand: this instance is from now on the outer one. No point.
-//   bit_spin_lock(w)         bit 0 of a pointer word. Unfair, as in the kernel. Model: how unfair is
-//                            up to the program, see model_program::starvation.
+//   bit_spin_lock(w)         bit 0 of a pointer word. Unfair, as in the kernel. Model: how unfair
+//                            is up to the program, see model_program::starvation.
 // lockref                    8 bytes {spinlock_t lock; once<int> count}. lockref_read() loads both
 //                            halves at once, lockref_try_cmpxchg() replaces the count if neither
 //                            half changed.
