@@ -331,6 +331,7 @@ struct umount_data {
 
 // Linux v7.2 fs/dcache.c umount_check().
 d_walk_ret umount_check(void *argument, dentry *dentry)
+    __context_unsafe("d_walk() holds d_lock for its callbacks")
 {
     auto *data = static_cast<umount_data *>(argument);
     char owed[400];

@@ -42,7 +42,7 @@ bool in_lookup_table(const dentry *dentry) __must_hold(&dentry->d_lock)
 
 } // namespace
 
-void obligations_init()
+void obligations_init() __context_unsafe("there is nobody else yet")
 {
     spin_lock_init(&notes_lock, "notes of obligations");
     memset(notes, 0, sizeof(notes));

@@ -18,6 +18,7 @@
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
 #include "lookup_eras.h"
+#include "lookup_order.h"
 #include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
@@ -70,6 +71,7 @@ class OneName : public testing::TestWithParam<lookup_era>
         config.ihash_entries = 16;
         config.in_lookup_shift = 0;
         config.era = GetParam();
+        config.lookup_outside_rwsem = lookup_outside_rwsem_under_test;
         ASSERT_EQ(vfs_init(config), 0);
         sb_ = memfs_mount({}, "one name");
         ASSERT_FALSE(IS_ERR(sb_));

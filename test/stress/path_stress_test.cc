@@ -28,6 +28,7 @@
 #include "dcsim/vfs/syscalls.h"
 #include "dcsim/vfs/vfs.h"
 #include "lookup_eras.h"
+#include "lookup_order.h"
 #include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
@@ -68,6 +69,7 @@ class PathStress : public testing::TestWithParam<lookup_era>
         config.ihash_entries = 64;
         config.in_lookup_shift = 2;
         config.era = GetParam();
+        config.lookup_outside_rwsem = lookup_outside_rwsem_under_test;
         ASSERT_EQ(vfs_init(config), 0);
         sb_ = memfs_mount({}, "stress");
         ASSERT_FALSE(IS_ERR(sb_));

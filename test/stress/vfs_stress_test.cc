@@ -23,6 +23,7 @@
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
 #include "lookup_eras.h"
+#include "lookup_order.h"
 #include "stress_random.h"
 #include "threads.h"
 #include "warnings.h"
@@ -71,6 +72,7 @@ class VfsStress : public testing::TestWithParam<lookup_era>
         config.ihash_entries = 64;
         config.in_lookup_shift = 2;
         config.era = GetParam();
+        config.lookup_outside_rwsem = lookup_outside_rwsem_under_test;
         ASSERT_EQ(vfs_init(config), 0);
     }
 
