@@ -308,8 +308,8 @@ int fuse_add_directory_name(super_block *sb, mock_node *directory, const char *n
     return server_add_directory_name(files, fileid_of(node), fileid_of(directory), name, length);
 }
 
-/// What the daemon will have to say about the last name of `path`; nullptr when its directory is
-/// not there either, or without memory.
+/// What the daemon will have to say about the last name of `path`. ERR_PTR(-ENOMEM), or what the
+/// server says of its directory when that is not there.
 fuse_notification *new_notification(fuse_conn *fc, const char *path)
 {
     server_tree *files = fuse_daemon_files(fc->daemon);
@@ -319,16 +319,18 @@ fuse_notification *new_notification(fuse_conn *fc, const char *path)
     void *memory = kmalloc(sizeof(fuse_notification) + (length > above ? length : above) + 1);
     server_attributes attributes;
     fuse_notification *notification;
+    int error;
 
     if (!memory)
-        return nullptr;
+        return ERR_PTR(-ENOMEM);
     notification = new (memory) fuse_notification();
     // The directory's path is needed for a moment only.
     memcpy(notification->text(), path, above);
     notification->text()[above > 1 ? above - 1 : 1] = '\0';
-    if (server_find(files, notification->text(), &attributes)) {
+    error = server_find(files, notification->text(), &attributes);
+    if (error) {
         kfree(memory);
-        return nullptr;
+        return ERR_PTR(error);
     }
     notification->parent = attributes.fileid;
     if (fc->settings.notify == 2 && !server_find(files, path, &attributes))
@@ -354,12 +356,13 @@ int fuse_remote(super_block *sb, remote_change what, const char *path, const cha
 
     if (fc->settings.notify) {
         first = new_notification(fc, path);
+        if (IS_ERR(first))
+            return PTR_ERR(first);
         if (second_path)
             second = new_notification(fc, second_path);
-        if (!first || (second_path && !second)) {
+        if (IS_ERR(second)) {
             kfree(first);
-            kfree(second);
-            return -ENOMEM;
+            return PTR_ERR(second);
         }
     }
     error = server_remote_change(fuse_daemon_files(fc->daemon), what, path, second_path);
