@@ -7,7 +7,6 @@
 #include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/slab.h"
-#include "dcsim/refs.h"
 #include "dcsim/vfs/attributes.h"
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/libfs.h"
@@ -34,11 +33,14 @@ casefs_folding *find_folding(casefs_disk *disk, u64 fileid) __must_hold(&disk->f
 
 bool casefs_folds(casefs_disk *disk, u64 fileid)
 {
-    if (disk->options.casefold)
-        return true;
+    bool folds = disk->options.casefold != 0;
 
-    spin_guard guard(&disk->folding_lock);
-    return find_folding(disk, fileid) != nullptr;
+    if (folds)
+        return true;
+    spin_lock(&disk->folding_lock);
+    folds = find_folding(disk, fileid) != nullptr;
+    spin_unlock(&disk->folding_lock);
+    return folds;
 }
 
 casefs_folding *casefs_new_folding()
@@ -51,8 +53,9 @@ casefs_folding *casefs_new_folding()
 void casefs_add_folding(casefs_disk *disk, casefs_folding *record, u64 fileid)
 {
     record->fileid = fileid;
-    spin_guard guard(&disk->folding_lock);
+    spin_lock(&disk->folding_lock);
     list_add_tail(&record->list, &disk->folding);
+    spin_unlock(&disk->folding_lock);
 }
 
 void casefs_update(inode *inode, const server_attributes &attributes)
