@@ -366,6 +366,22 @@ TEST_F(Casefs, WithDAddCiTheDentryHasTheSpellingOfTheDisk)
     EXPECT_EQ(vfs_counter_value(FS_LOOKUPS), lookups + 3);
 }
 
+TEST_F(Casefs, NamesAreComparedByTheFlagOfTheirDirectory)
+{
+    mount({});
+    ASSERT_EQ(create("e/Foo"), 0);
+    for (std::string_view directory : {"d", "e"}) {
+        dentry_ref parent = find(directory);
+        dentry_ref file = find(std::string(directory) + "/Foo");
+        qstr upper = make_qstr("FOO", 3), exact = make_qstr("Foo", 3),
+             longer = make_qstr("Fooo", 4);
+
+        EXPECT_EQ(d_same_name(file.get(), parent.get(), &upper), directory == "d");
+        EXPECT_TRUE(d_same_name(file.get(), parent.get(), &exact));
+        EXPECT_FALSE(d_same_name(file.get(), parent.get(), &longer));
+    }
+}
+
 TEST_F(Casefs, LongNamesFoldAsWell)
 {
     const std::string mixed = "d/" + std::string(100, 'X') + std::string(100, 'y');
