@@ -25,8 +25,7 @@ bool is_off_the_queue(const wait_queue_entry *entry)
 {
     const list_head *links = &entry->entry;
 
-    return smp_load_acquire(&links->next) == links &&
-           __atomic_load_n(&links->prev, __ATOMIC_ACQUIRE) == links;
+    return smp_load_acquire(&links->next) == links && smp_load_acquire(&links->prev) == links;
 }
 
 } // namespace
