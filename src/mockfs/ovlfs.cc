@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// ovlfs: one tree made of two, as overlayfs makes it. Each layer is a memfs of its own, with its own
-// super block, dentries and locks; the overlay has dentries and inodes that stand for those of the
-// layers. docs/filesystems/ovlfs.md.
+// ovlfs: one tree made of two, as overlayfs makes it. Each layer is a memfs of its own, with its
+// own super block, dentries and locks; the overlay has dentries and inodes that stand for those of
+// the layers. docs/filesystems/ovlfs.md.
 //
 // The upper layer's root has two directories in it: `upper`, which is merged with the root of the
 // lower layer, and `work`.

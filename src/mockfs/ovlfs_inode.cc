@@ -23,7 +23,7 @@ extern const inode_operations ovl_symlink_inode_operations;
 extern const inode_operations ovl_special_inode_operations;
 extern const file_operations ovl_file_operations;
 
-// Linux v6.12 fs/overlayfs/inode.c ovl_verify_inode(). `inode` is for a lookup that found these two.
+// Linux v6.12 fs/overlayfs/inode.c ovl_verify_inode(). Is it that of a lookup that found these?
 bool ovl_verify_inode(const inode *inode, const dentry *lowerdentry, const dentry *upperdentry)
 {
     const dentry *upper = smp_load_acquire(&OVL_I(inode)->upperdentry);

@@ -11,15 +11,15 @@
 //   ovlfs_dir.cc      making, removing, renaming
 //
 // Names, layouts and orders are those of fs/overlayfs of Linux v6.12, with the locking of the upper
-// layer as v6.19 has it (start_creating() and its relatives). docs/filesystems/ovlfs.md says what is
-// left out.
+// layer as v6.19 has it (start_creating() and its relatives). docs/filesystems/ovlfs.md says what
+// is left out.
 //
 // Locking, outer to inner
 //   the overlay's s_vfs_rename_mutex and i_rwsems
-//     ovl_inode::lock                  one copy up of an object at a time; with option `shared` also
-//                                      one reader of a directory at a time
+//     ovl_inode::lock              one copy up of an object at a time; with option `shared` also
+//                                  one reader of a directory at a time
 //       the layers' s_vfs_rename_mutex, i_rwsems
-//         ovl_fs::xattr_lock           what the upper layer's objects have beside them
+//         ovl_fs::xattr_lock       what the upper layer's objects have beside them
 #pragma once
 
 #include <boost/intrusive/set.hpp>
@@ -163,8 +163,8 @@ inline ovl_inode *OVL_I(const inode *inode)
     return static_cast<ovl_inode *>(inode->i_private);
 }
 
-/// The calling task works on the layers with the rights of who mounted the overlay, until the end of
-/// the block; what it makes belongs to the given user and group. ovl_override_creds().
+/// The calling task works on the layers with the rights of who mounted the overlay, until the end
+/// of the block; what it makes belongs to the given user and group. ovl_override_creds().
 class ovl_creds
 {
   public:
@@ -224,7 +224,7 @@ void ovl_copyattr(inode *inode);
 /// Names of the directory have changed in the upper layer. Its i_rwsem held for writing.
 void ovl_dir_modified(dentry *dentry);
 
-/// What is known beside an object of the upper layer, by its number. `origin` comes with a reference.
+/// What is known beside an object of the upper layer, by its number. `origin` is referenced.
 struct ovl_xattr_values {
     bool opaque;
     bool impure;

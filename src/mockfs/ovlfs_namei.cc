@@ -3,8 +3,8 @@
 // One name in two layers. After fs/overlayfs/namei.c of Linux v6.12.
 //
 // The upper layer is asked first. A whiteout there, a file, or an opaque directory hides what is
-// below; two directories are merged. The layers are ordinary file systems: their names are looked up
-// through their own dcaches, with their own i_rwsems, inside a ->lookup() of the overlay.
+// below; two directories are merged. The layers are ordinary file systems: their names are looked
+// up through their own dcaches, with their own i_rwsems, inside a ->lookup() of the overlay.
 #include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
 #include "ovlfs_internal.h"

@@ -254,7 +254,7 @@ struct ovl_dir_cache {
 namespace
 {
 
-/// ovl_inode::lock of an open directory's inode, or its i_rwsem: what its readers are kept apart by.
+/// What keeps the readers of a directory apart: ovl_inode::lock or i_rwsem.
 void lock_readers(const ovl_fs *ofs, inode *inode) __context_unsafe("one lock or the other")
 {
     if (ofs->shared)

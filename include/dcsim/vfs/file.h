@@ -113,8 +113,8 @@ int finish_open_simple(file *file, int error);
 int finish_no_open(file *file, dentry *dentry);
 
 /// Reports the entries of an open directory from file->f_pos on, with its i_rwsem held shared, and
-/// moves f_pos. f_pos_lock is held, or nobody else uses the file. 0, -ENOTDIR, -ENOENT for a removed
-/// directory, or what ->iterate_shared() says. Sleeps.
+/// moves f_pos. f_pos_lock is held, or nobody else uses the file. 0, -ENOTDIR, -ENOENT for a
+/// removed directory, or what ->iterate_shared() says. Sleeps.
 int iterate_dir(file *file, dir_context *context);
 
 /// Descriptors a table has without allocating.
