@@ -63,14 +63,15 @@ void note_obligation(dentry *dentry, obligation what, const char *function)
     spin_unlock(&dentry->d_lock);
 }
 
-void describe_obligations(const dentry *dentry, char *text, size_t bytes)
+namespace
+{
+
+void describe_notes(const dentry *dentry, char *text, size_t bytes)
+    __must_hold(&dentry->d_lock, &notes_lock)
 {
     size_t used = 0;
 
     text[0] = '\0';
-    if (likely(!(d_flags_locked(dentry) & DCACHE_OBLIGATION)))
-        return;
-    spin_lock(&notes_lock);
     for (const note &note : notes) {
         if (note.about != dentry || used >= bytes)
             continue;
@@ -84,6 +85,14 @@ void describe_obligations(const dentry *dentry, char *text, size_t bytes)
                          : "; %s got it from %s(): d_lookup_done() must follow",
                      note.task, note.function));
     }
+}
+
+} // namespace
+
+void describe_obligations(const dentry *dentry, char *text, size_t bytes)
+{
+    spin_lock(&notes_lock);
+    describe_notes(dentry, text, bytes);
     spin_unlock(&notes_lock);
 }
 
@@ -98,13 +107,15 @@ void check_lookup_is_over(dentry *dentry) __must_hold(&dentry->d_lock)
 
     if (likely(!in_lookup_table(dentry)))
         return;
-    describe_obligations(dentry, by_whom, sizeof(by_whom));
-    WARN(
-        true,
-        "dentry %p \"%s\" dies in lookup: its owner ends a lookup, with d_lookup_done(), before it "
-        "drops its last reference%s",
-        static_cast<void *>(dentry), reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)),
-        by_whom);
+    // Reported with the lock of the notes held: the model looks at every dentry when a lock is
+    // released, and would name a consequence instead.
+    spin_lock(&notes_lock);
+    describe_notes(dentry, by_whom, sizeof(by_whom));
+    WARN(true,
+         "dentry \"%s\" dies in lookup: its owner ends a lookup, with d_lookup_done(), before it "
+         "drops its last reference%s",
+         reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)), by_whom);
+    spin_unlock(&notes_lock);
     // The table must not keep what is about to be freed.
     b = in_lookup_hash(READ_LOCKED(dentry->d_parent), dentry->d_name.hash());
     hlist_bl_lock(b);
