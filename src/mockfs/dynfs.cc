@@ -484,7 +484,7 @@ bool dynfs_run_pending(super_block *sb)
 
 bool dynfs_has_pending(const super_block *sb)
 {
-    return READ_ONCE(disk_of(sb)->flushes_pending) != 0;
+    return READ_LOCKED(disk_of(sb)->flushes_pending) != 0;
 }
 
 // --- Mounting ---

@@ -388,8 +388,8 @@ bool fuse_has_pending(const super_block *sb)
 {
     const fuse_conn *fc = get_fuse_conn_super(sb);
 
-    return READ_ONCE(fc->notifications_pending) || READ_ONCE(fc->forgets_pending) ||
-           READ_ONCE(fc->first_expiry) < READ_ONCE(fc->clock);
+    return READ_LOCKED(fc->notifications_pending) || READ_LOCKED(fc->forgets_pending) ||
+           READ_LOCKED(fc->first_expiry) < READ_LOCKED(fc->clock);
 }
 
 } // namespace

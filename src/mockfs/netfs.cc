@@ -147,7 +147,7 @@ super_block *netfs_mount(const mock_mount_options &options, const char *id)
 
 bool netfs_has_pending(const super_block *sb)
 {
-    return READ_ONCE(NFS_SB(sb)->pending_count) != 0;
+    return READ_LOCKED(NFS_SB(sb)->pending_count) != 0;
 }
 
 /// The kernel's requests keep the super block mounted until they are answered.

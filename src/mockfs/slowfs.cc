@@ -254,7 +254,7 @@ bool slowfs_run_pending(super_block *sb)
 
 bool slowfs_has_pending(const super_block *sb)
 {
-    return READ_ONCE(disk_of(sb)->waiting) != 0;
+    return READ_LOCKED(disk_of(sb)->waiting) != 0;
 }
 
 } // namespace

@@ -38,6 +38,12 @@ class name_table
   public:
     explicit name_table(scenario &of) : of_(of) {}
 
+    /// As far as it has been compiled: everything but steps and expressions.
+    const scenario &of() const
+    {
+        return of_;
+    }
+
     /// The index of a path, which is added when it is new, with the directories above it.
     int path(std::string_view text);
     /// Index of a quoted path; must be well formed.

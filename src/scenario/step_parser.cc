@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <span>
 
 #include "dcsim/scenario/suggestion.h"
 
@@ -97,7 +98,7 @@ int64_t count(const step_head &head, const token &found)
 /// Does it need the file system, and not just a dentry that somebody still has?
 bool needs_mount(const verb_description &what)
 {
-    return what.what == verb::shrink || what.what == verb::umount ||
+    return what.what == verb::shrink || what.what == verb::umount || what.what == verb::reply ||
            what.parameters[0] == parameter_kind::path ||
            what.parameters[0] == parameter_kind::name ||
            what.parameters[0] == parameter_kind::pathname ||
@@ -105,16 +106,31 @@ bool needs_mount(const verb_description &what)
            what.parameters[0] == parameter_kind::body;
 }
 
+bool is_flags(parameter_kind kind)
+{
+    return kind >= parameter_kind::optional_flags && kind <= parameter_kind::optional_intent;
+}
+
 bool is_optional(parameter_kind kind)
 {
-    return kind == parameter_kind::optional_count || kind == parameter_kind::optional_flags ||
-           kind == parameter_kind::optional_detach;
+    return kind == parameter_kind::optional_count || is_flags(kind);
 }
 
 struct named_flag {
     const char *name;
     unsigned value;
 };
+
+/// Those of enum in vfs/namei.h, which are the kernel's.
+constexpr named_flag intent_flags[] = {
+    {"LOOKUP_OPEN", 0x0100},
+    {"LOOKUP_CREATE", 0x0200},
+    {"LOOKUP_EXCL", 0x0400},
+    {"LOOKUP_RENAME_TARGET", 0x0800},
+};
+constexpr named_flag umount_flags[] = {{"detach", detach_flag}};
+constexpr named_flag alloc_flags[] = {{"locked", locked_flag}};
+constexpr named_flag noblock_return_flags[] = {{"forget", forget_flag}};
 
 /// By x86-64's values, whatever machine this runs on: those of enum open_flag (vfs/file.h).
 constexpr named_flag open_flags[] = {
@@ -124,21 +140,38 @@ constexpr named_flag open_flags[] = {
     {"O_TMPFILE", 020200000},
 };
 
+std::span<const named_flag> flags_of(parameter_kind kind)
+{
+    switch (kind) {
+    case parameter_kind::optional_detach:
+        return umount_flags;
+    case parameter_kind::optional_locked:
+        return alloc_flags;
+    case parameter_kind::optional_forget:
+        return noblock_return_flags;
+    case parameter_kind::optional_intent:
+        return intent_flags;
+    default:
+        return open_flags;
+    }
+}
+
 /// "O_CREAT|O_EXCL"
-unsigned parse_open_flags(const token &found)
+unsigned parse_flag_words(const token &found, const step_head &head,
+                          std::span<const named_flag> known_flags)
 {
     unsigned flags = 0;
 
     for (size_t begin = 0; begin <= found.text.size();) {
         const size_t end = std::min(found.text.find('|', begin), found.text.size());
         const std::string word(found.text.substr(begin, end - begin));
-        const auto known = std::ranges::find(open_flags, word, &named_flag::name);
+        const auto known = std::ranges::find(known_flags, word, &named_flag::name);
 
-        if (known == std::end(open_flags)) {
+        if (known == known_flags.end()) {
             std::vector<std::string> names;
-            std::ranges::transform(open_flags, std::back_inserter(names), &named_flag::name);
+            std::ranges::transform(known_flags, std::back_inserter(names), &named_flag::name);
             throw syntax_problem{found.offset + 1 + begin,
-                                 "there is no flag '" + word + "' for open()",
+                                 "there is no flag '" + word + "' for " + head.verb->name + "()",
                                  nearest_name(word, names)};
         }
         flags |= known->value;
@@ -246,17 +279,21 @@ void task_progress::parse_pathname(const token &found, const step_head &head, in
 void task_progress::parse_flags(const token &found, const step_head &head, parameter_kind kind,
                                 step &parsed)
 {
-    const bool of_open = kind == parameter_kind::optional_flags;
+    const auto known = flags_of(kind);
 
-    if (found.what != token::kind::text)
-        wrong_argument(head, found, of_open ? "quoted flags" : "'detach'");
-    if (of_open) {
-        parsed.flags = parse_open_flags(found);
-        return;
+    if (known.size() == 1) {
+        const std::string only = "'" + std::string(known[0].name) + "'";
+
+        if (found.what != token::kind::text)
+            wrong_argument(head, found, only.c_str());
+        if (found.text != known[0].name)
+            throw syntax_problem{
+                found.offset, "the only flag of " + std::string(head.verb->name) + "() is " + only,
+                known[0].name};
     }
-    if (found.text != "detach")
-        throw syntax_problem{found.offset, "the only flag of umount() is 'detach'", "detach"};
-    parsed.flags = detach_flag;
+    if (found.what != token::kind::text)
+        wrong_argument(head, found, "quoted flags");
+    parsed.flags = parse_flag_words(found, head, known);
 }
 
 void task_progress::parse_argument(token_stream &tokens, const step_head &head, int index,
@@ -277,7 +314,7 @@ void task_progress::parse_argument(token_stream &tokens, const step_head &head, 
         parsed.count = count(head, found);
         return;
     }
-    if (kind == parameter_kind::optional_flags || kind == parameter_kind::optional_detach)
+    if (is_flags(kind))
         return parse_flags(found, head, kind, parsed);
     if (found.what != token::kind::text)
         wrong_argument(head, found,
@@ -310,6 +347,33 @@ void task_progress::check_order(const step_head &head) const
                                                     "a file system"};
 }
 
+/// Can the file system and the era do this?
+void task_progress::check_ground(const step_head &head) const
+{
+    const scenario &of = names_.of();
+    const file_system_description *on = find_file_system(of.file_system);
+    const verb what = head.verb->what;
+    const std::string name = std::string(head.verb->name) + "()";
+    const bool proposed = what == verb::noblock || what == verb::noblock_return ||
+                          what == verb::lookup_one || what == verb::duplicate;
+    const bool maybe_in_lookup =
+        what == verb::alloc || what == verb::lookup_one || what == verb::duplicate;
+    std::string problem;
+
+    if (on && !on->server && is_server_change(what))
+        problem = ": " + of.file_system + " has no server that somebody else could change";
+    else if (on && !on->handles && what == verb::obtain)
+        problem = ": " + of.file_system + " has no file handles";
+    else if (on && !on->pending && what == verb::reply)
+        problem = " would never return: " + of.file_system + " puts nothing off";
+    else if (proposed && find_era(of.era)->caller_queue)
+        problem = " is proposed for v3 and later: era " + of.era + " has none";
+    else if (maybe_in_lookup && !head.target)
+        problem = " may return a dentry in lookup, which somebody has to finish: keep it";
+    if (!problem.empty())
+        throw syntax_problem{head.verb_word.offset, name + problem};
+}
+
 step task_progress::parse_arguments(token_stream &tokens, step_head head,
                                     std::vector<expression> &awaited,
                                     std::vector<asked_path> &asked)
@@ -323,6 +387,7 @@ step task_progress::parse_arguments(token_stream &tokens, step_head head,
     last_shared_use_.reset();
     parsed.what = head.verb->what;
     check_order(head);
+    check_ground(head);
     unmounted_ |= head.verb->what == verb::umount;
     for (int index = 0; index < 2; ++index) {
         const parameter_kind kind = head.verb->parameters[index];

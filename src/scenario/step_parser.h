@@ -64,6 +64,7 @@ class task_progress
     void parse_variable(token_stream &tokens, const step_head &head, step &parsed);
     variable_place find_variable(token_stream &tokens, const token &first) const;
     void check_order(const step_head &head) const;
+    void check_ground(const step_head &head) const;
 
     name_table &names_;
     int task_;

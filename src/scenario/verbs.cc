@@ -21,6 +21,9 @@ constexpr auto variable = parameter_kind::variable;
 constexpr auto descriptor = parameter_kind::descriptor;
 constexpr auto optional_flags = parameter_kind::optional_flags;
 constexpr auto optional_detach = parameter_kind::optional_detach;
+constexpr auto optional_locked = parameter_kind::optional_locked;
+constexpr auto optional_forget = parameter_kind::optional_forget;
+constexpr auto optional_intent = parameter_kind::optional_intent;
 constexpr auto optional_count = parameter_kind::optional_count;
 constexpr auto expression = parameter_kind::expression;
 
@@ -204,6 +207,86 @@ constexpr auto table = std::to_array<verb_description>({
      {none, none},
      "sync_rcu()",
      "wait for every RCU reader of this moment (synchronize_rcu)"},
+    {verb::server_create,
+     "server_create",
+     a_number,
+     {name, none},
+     "r = server_create(path)",
+     "somebody else makes a regular file on the server"},
+    {verb::server_mkdir,
+     "server_mkdir",
+     a_number,
+     {name, none},
+     "r = server_mkdir(path)",
+     "somebody else makes a directory on the server"},
+    {verb::server_remove,
+     "server_remove",
+     a_number,
+     {name, none},
+     "r = server_remove(path)",
+     "somebody else removes a file or an empty directory on the server"},
+    {verb::server_replace,
+     "server_replace",
+     a_number,
+     {name, none},
+     "r = server_replace(path)",
+     "somebody else puts a new file in place of one on the server"},
+    {verb::server_rename,
+     "server_rename",
+     a_number,
+     {name, name},
+     "r = server_rename(path, path)",
+     "somebody else moves a name on the server, over whatever is there"},
+    {verb::reply,
+     "reply",
+     a_number,
+     {none, none},
+     "r = reply()",
+     "wait until the file system has work that was put off, and carry out one piece of it"},
+    {verb::obtain,
+     "obtain",
+     a_dentry,
+     {path, none},
+     "d = obtain(path)",
+     "a dentry for an inode of the server's, as a file handle gives it (d_obtain_alias)"},
+    {verb::alloc,
+     "alloc",
+     a_dentry,
+     {name, optional_locked},
+     "d = alloc(path), alloc(path, 'locked')",
+     "d_alloc_parallel() and no ->lookup(); with 'locked', the directory is locked for writing"},
+    {verb::lookup_done,
+     "lookup_done",
+     nothing,
+     {variable, none},
+     "lookup_done(d)",
+     "end the dentry's lookup (d_lookup_done), if it is in one"},
+    {verb::noblock,
+     "noblock",
+     a_dentry,
+     {name, none},
+     "d = noblock(path)",
+     "look a name up unless somebody else does (d_alloc_noblock): EAGAIN then"},
+    {verb::noblock_return,
+     "noblock_return",
+     a_number,
+     {name, optional_forget},
+     "r = noblock_return(path), noblock_return(path, 'forget')",
+     "the same with d_alloc_noblock_return(), giving the dentry that was in the way back; with "
+     "'forget' not"},
+    {verb::lookup_one,
+     "lookup_one",
+     a_dentry,
+     {name, optional_intent},
+     "d = lookup_one(path), lookup_one(path, 'LOOKUP_CREATE|LOOKUP_EXCL')",
+     "lookup_one_qstr(): with an intent, the dentry may be in lookup until lookup_done()"},
+    {verb::duplicate,
+     "duplicate",
+     a_dentry,
+     {name, none},
+     "d = duplicate(path)",
+     "a twin in lookup of a cached name (d_duplicate); the directory is locked until "
+     "lookup_done()"},
     {verb::await,
      "await",
      nothing,
@@ -224,6 +307,11 @@ std::span<const verb_description> verbs()
 const verb_description &describe(verb what)
 {
     return table[static_cast<size_t>(what)];
+}
+
+bool is_server_change(verb what)
+{
+    return what >= verb::server_create && what <= verb::server_rename;
 }
 
 bool is_system_call(verb what)

@@ -150,6 +150,110 @@ class Scenarios(WithFiles):
         self.assertIn("which scenario", answer.stderr)
 
 
+def scenario(*, on: str = "memfs", options: str = "", era: str = "7.2", dcache: str = "",
+             tree: str = "", setup: list | None = None, check: str = "", **tasks: list) -> str:
+    text = f"format = 1\ntitle = 'x'\n[dcache]\nera = '{era}'\n{dcache}\n"
+    text += f"[filesystem]\ntype = '{on}'\n{options}\n"
+    text += f"[tree]\n'/a' = {{ type = 'file' {tree} }}\n'/d' = {{ type = 'directory' }}\n"
+    text += f"[setup]\ndo = {json.dumps(setup or [])}\n[check]\n{check}\n"
+    return text + "".join(f"[task.{name}]\ndo = {json.dumps(steps)}\n"
+                          for name, steps in tasks.items())
+
+
+class Steps(WithFiles):
+    """The steps that are no system calls and no walks, carried out on both backends."""
+
+    def explore(self, text: str) -> dict:
+        return result_of("explore", self.write("steps.toml", text))
+
+    def assert_holds(self, text: str):
+        result = self.explore(text)
+        self.assertEqual(result["result"], "holds", result)
+        answer = run("run", str(self.folder / "steps.toml"), "--ops", "200")
+        self.assertEqual(answer.returncode, 0, answer.stdout)
+
+    def assert_broken(self, text: str, words: str):
+        result = self.explore(text)
+        self.assertEqual(result["result"], "violated")
+        self.assertIn(words, f"{result['violation']['kind']}: {result['violation']['text']}")
+
+    def test_noblock_does_not_wait(self):
+        for era in ("v3", "7.2"):
+            for outside in ("", "lookup_outside_rwsem = true"):
+                self.assert_holds(scenario(
+                    era=era, dcache=outside,
+                    A=["d = noblock('/a')"], B=["d = noblock('/a')"],
+                    check='always = ["waits() == 0"]\n'
+                          'sometimes = ["A.d == B.d", "A.d == EAGAIN", "B.d == EAGAIN"]'))
+
+    def test_noblock_return_gives_the_blocker_back_unless_it_forgets(self):
+        text = scenario(A=["d = walk('/a')"], B=["r = noblock_return('/a')"],
+                        check='sometimes = ["B.r == 0", "B.r == EAGAIN"]')
+        self.assert_holds(text)
+        self.assert_broken(text.replace("return('/a')", "return('/a', 'forget')"), "left")
+
+    def test_alloc_leaves_a_dentry_in_lookup(self):
+        for era in ("4.7", "4.17", "6.0", "v3", "7.2"):
+            text = scenario(era=era, A=["d = alloc('/a')", "lookup_done(d)", "put(d)"],
+                            B=["d = walk('/a')"],
+                            check='sometimes = ["waits(B) > 0"]')
+            self.assert_holds(text)
+        self.assert_broken(text.replace('"lookup_done(d)", ', ""), "warning")
+
+    def test_alloc_under_the_lock_deadlocks_where_lookups_come_first(self):
+        inside = scenario(A=["d = walk('/a')"],
+                          B=["d = alloc('/a', 'locked')", "lookup_done(d)"])
+        self.assert_holds(inside)
+        outside = scenario(dcache="lookup_outside_rwsem = true", A=["d = noblock('/a')"],
+                           B=["d = alloc('/a', 'locked')", "lookup_done(d)"])
+        self.assertNotEqual(self.explore(outside)["result"], "holds")
+
+    def test_lookup_one_obeys_its_intents(self):
+        self.assert_holds(scenario(
+            A=["d = lookup_one('/a')", "e = lookup_one('/a', 'LOOKUP_CREATE|LOOKUP_EXCL')",
+               "f = lookup_one('/b')", "g = lookup_one('/b', 'LOOKUP_CREATE')", "lookup_done(g)"],
+            check='always = ["A.d.inode > 0", "A.e == EEXIST", "A.f == ENOENT", "A.g.negative"]'))
+
+    def test_twin_takes_the_place_of_what_is_dropped(self):
+        text = scenario(setup=["x = walk('/a')"],
+                        A=["d = duplicate('/a')", "drop(setup.x)", "lookup_done(d)", "put(d)"],
+                        B=["d = walk('/a')"],
+                        check='always = ["A.d != setup.x"]')
+        self.assert_holds(text)
+        self.assertNotEqual(self.explore(text.replace('"lookup_done(d)", ', ""))["result"],
+                            "holds")
+
+    def test_server_changes_behind_the_kernels_back(self):
+        for on in ("netfs", "casefs", "fusefs"):
+            self.assert_holds(scenario(
+                on=on,
+                A=["a = server_create('/n')", "b = server_create('/n')", "c = server_mkdir('/m')",
+                   "e = server_replace('/a')", "f = server_rename('/n', '/d/n')",
+                   "g = server_remove('/m')", "h = server_remove('/m')", "n = stat('/d/n')"],
+                check='always = ["A.a == 0", "A.b == EEXIST", "A.c == 0", "A.e == 0", '
+                      '"A.f == 0", "A.g == 0", "A.h == ENOENT", "A.n == 0"]'))
+
+    def test_handle_finds_the_dentry_or_makes_one(self):
+        for on in ("netfs", "casefs"):
+            self.assert_holds(scenario(
+                on=on, setup=["x = walk('/a')"],
+                A=["d = obtain('/a')", "e = obtain('/nowhere')", "f = obtain('/d')"],
+                check='always = ["A.d == setup.x", "A.e.error != 0", "A.f.inode > 0"]'))
+
+    def test_reply_lets_work_go_on_that_was_put_off(self):
+        self.assert_holds(scenario(
+            on="slowfs", tree=", flags = ['gate']", A=["d = walk('/a')"], B=["r = reply()"],
+            check='always = ["A.d.inode > 0", "B.r == 1"]'))
+
+    def test_dentry_that_comes_after_a_freed_one_is_another(self):
+        self.assert_holds(scenario(
+            setup=["x = walk('/a')", "put(x)", "shrink()", "sync_rcu()"],
+            A=["d = walk('/a')", "e = walk('/a')", "put(d)", "put(e)", "shrink()", "sync_rcu()",
+               "f = walk('/a')"],
+            check='always = ["A.d != setup.x", "A.d == A.e", "A.f != A.d", "A.f != A.e", '
+                  '"A.f != setup.x"]'))
+
+
 class Explore(WithFiles):
     def test_complete_search_that_finds_nothing_is_success(self):
         answer = run("explore", "lookup-vs-drop")

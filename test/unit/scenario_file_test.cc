@@ -1117,6 +1117,95 @@ TEST(ScenarioStep, EveryVerbIsUnderstood)
                 IsEmpty());
 }
 
+/// What is said of steps of task A, each in a line from 8 on in column 4, on a file system in an era.
+std::vector<std::string> ground_findings(const std::string &type, const std::string &era,
+                                         const std::vector<std::string> &steps)
+{
+    std::string text = "format = 1\ntitle = 'x'\n[dcache]\nera = '" + era +
+                       "'\n[filesystem]\ntype = '" + type + "'\n[task.A]\ndo = [\n";
+
+    for (const std::string &step : steps)
+        text += " \"" + step + "\",\n";
+    return findings(text + "]\n");
+}
+
+TEST(ScenarioStep, OfTheServerAndOfTheDcacheAloneAreUnderstood)
+{
+    EXPECT_THAT(ground_findings(
+                    "netfs", "7.2",
+                    {"a = server_create('/x')", "server_mkdir('/x')", "server_remove('/x')",
+                     "b = server_replace('/x')", "server_rename('/x', '/y')", "c = reply()",
+                     "d = obtain('/')", "e = alloc('/x')", "f = alloc('/x', 'locked')",
+                     "lookup_done(e)", "put(e)", "g = noblock('/x')", "h = noblock_return('/x')",
+                     "i = noblock_return('/x', 'forget')", "j = lookup_one('/x')",
+                     "k = lookup_one('/x', 'LOOKUP_CREATE|LOOKUP_EXCL')", "l = duplicate('/x')"}),
+                IsEmpty());
+    EXPECT_THAT(ground_findings("memfs", "4.7", {"a = alloc('/x')", "lookup_done(a)"}), IsEmpty());
+}
+
+TEST(ScenarioStep, IsSomethingTheFileSystemCanDo)
+{
+    EXPECT_THAT(
+        ground_findings("memfs", "7.2",
+                        {"server_create('/x')", "d = obtain('/')", "reply()", "noblock('/x')"}),
+        ElementsAre("9:3: server_create(): memfs has no server that somebody else could change",
+                    "10:7: obtain(): memfs has no file handles",
+                    "11:3: reply() would never return: memfs puts nothing off"));
+    EXPECT_THAT(ground_findings("dynfs", "7.2", {"d = obtain('/')", "server_create('/x')"}),
+                ElementsAre("9:7: obtain(): dynfs has no file handles"));
+    EXPECT_THAT(findings(file_with("[filesystem]\n"
+                                   "type = 'netfs'\n"
+                                   "[task.B]\n"
+                                   "do = ['reply()']\n"
+                                   "[variant.v]\n"
+                                   "set = { 'filesystem.type' = 'memfs' }\n")),
+                ElementsAre("9:8: variant v: reply() would never return: memfs puts nothing off"));
+}
+
+TEST(ScenarioStep, IsSomethingTheEraHas)
+{
+    const std::vector<std::string> steps = {"noblock('/x')", "noblock_return('/x')",
+                                            "a = lookup_one('/x')", "b = duplicate('/x')"};
+    const std::string file = file_with("[task.B]\ndo = [\"noblock('/x')\"]\n");
+
+    EXPECT_THAT(ground_findings("memfs", "v3", steps), IsEmpty());
+    EXPECT_THAT(ground_findings("memfs", "4.7", steps),
+                ElementsAre("9:3: noblock() is proposed for v3 and later: era 4.7 has none",
+                            "10:3: noblock_return() is proposed for v3 and later: era 4.7 has none",
+                            "11:7: lookup_one() is proposed for v3 and later: era 4.7 has none",
+                            "12:7: duplicate() is proposed for v3 and later: era 4.7 has none"));
+    EXPECT_THAT(findings(file, "", "6.0"),
+                ElementsAre("7:8: era 6.0: noblock() is proposed for v3 and later: era 6.0 has "
+                            "none"));
+}
+
+TEST(ScenarioStep, KeepsWhatMayBeInLookup)
+{
+    EXPECT_THAT(
+        ground_findings("memfs", "7.2", {"alloc('/x')", "lookup_one('/x')", "duplicate('/x')"}),
+        ElementsAre("9:3: alloc() may return a dentry in lookup, which somebody has to "
+                    "finish: keep it",
+                    "10:3: lookup_one() may return a dentry in lookup, which somebody has "
+                    "to finish: keep it",
+                    "11:3: duplicate() may return a dentry in lookup, which somebody has "
+                    "to finish: keep it"));
+}
+
+TEST(ScenarioStep, IntentsAndOtherFlagsAreThoseThereAre)
+{
+    EXPECT_THAT(ground_findings("memfs", "7.2",
+                                {"a = lookup_one('/x', 'LOOKUP_CREATE|LOOKUP_EXLC')",
+                                 "b = alloc('/x', 'lockd')", "noblock_return('/x', 'forgot')",
+                                 "c = lookup_one('/x', 7)"}),
+                ElementsAre("9:39: there is no flag 'LOOKUP_EXLC' for lookup_one() (did you mean "
+                            "'LOOKUP_EXCL'?)",
+                            "10:19: the only flag of alloc() is 'locked' (did you mean 'locked'?)",
+                            "11:24: the only flag of noblock_return() is 'forget' (did you mean "
+                            "'forget'?)",
+                            "12:24: lookup_one() takes quoted flags here, found '7': d = "
+                            "lookup_one(path), lookup_one(path, 'LOOKUP_CREATE|LOOKUP_EXCL')"));
+}
+
 TEST(ScenarioStep, IsOneCall)
 {
     EXPECT_THAT(step_findings({"walk", "= walk('/a')", "d =", "walk('/a') walk('/b')", "walk '/a'",

@@ -8,6 +8,7 @@
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/scenario/scenario.h"
+#include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
 
 namespace dcsim
@@ -30,6 +31,26 @@ TEST(ScenarioTables, ErasAreThePorts)
         EXPECT_EQ(described.caller_queue, lookup_era_has_caller_queue(era)) << described.name;
         EXPECT_EQ(find_lookup_era(described.name), era);
     }
+}
+
+TEST(ScenarioTables, IntentsAreThePorts)
+{
+    const auto flags = [](const std::string &words) {
+        return scenario::parse_scenario("format = 1\ntitle = 'x'\n[task.A]\n"
+                                        "do = [\"d = lookup_one('/a', '" +
+                                            words + "')\"]\n",
+                                        "f")
+            .tasks[0]
+            .steps[0]
+            .flags;
+    };
+
+    EXPECT_EQ(flags("LOOKUP_OPEN"), static_cast<unsigned>(LOOKUP_OPEN));
+    EXPECT_EQ(flags("LOOKUP_CREATE"), static_cast<unsigned>(LOOKUP_CREATE));
+    EXPECT_EQ(flags("LOOKUP_EXCL"), static_cast<unsigned>(LOOKUP_EXCL));
+    EXPECT_EQ(flags("LOOKUP_RENAME_TARGET"), static_cast<unsigned>(LOOKUP_RENAME_TARGET));
+    EXPECT_EQ(flags("LOOKUP_OPEN|LOOKUP_CREATE|LOOKUP_EXCL|LOOKUP_RENAME_TARGET"),
+              static_cast<unsigned>(LOOKUP_INTENT_FLAGS));
 }
 
 class ScenarioFileSystems : public ::testing::Test

@@ -76,7 +76,8 @@ struct mock_filesystem {
     /// waits for: a kernel thread's part, played by whoever calls. Returns whether there was any.
     /// Sleeps. unmount() carries out what is left. nullptr: nothing is ever put off.
     bool (*run_pending)(super_block *sb);
-    /// Is there any? Looks without locks, for those who wait.
+    /// Is there any? Looks without locks, for those who wait, and is no schedule point: it is asked
+    /// by whoever decides whether they may go on.
     bool (*has_pending)(const super_block *sb);
 };
 

@@ -51,6 +51,19 @@ enum class verb {
     warm,
     rcu_inode,
     sync_rcu,
+    server_create,
+    server_mkdir,
+    server_remove,
+    server_replace,
+    server_rename,
+    reply,
+    obtain,
+    alloc,
+    lookup_done,
+    noblock,
+    noblock_return,
+    lookup_one,
+    duplicate,
     await,
 };
 
@@ -76,6 +89,9 @@ enum class parameter_kind {
     optional_count,  ///< a number, or nothing at all
     optional_flags,  ///< "O_CREAT|O_EXCL", or nothing at all
     optional_detach, ///< 'detach', or nothing at all
+    optional_locked, ///< 'locked', or nothing at all
+    optional_forget, ///< 'forget', or nothing at all
+    optional_intent, ///< "LOOKUP_CREATE|LOOKUP_EXCL", or nothing at all
     expression,
 };
 
@@ -92,6 +108,8 @@ struct verb_description {
 /// Every verb, in the order of the enum.
 std::span<const verb_description> verbs();
 const verb_description &describe(verb what);
+/// Does it change the other side of a file system, behind the kernel's back?
+bool is_server_change(verb what);
 /// Is it carried out as one or more system calls, by a task with a root and a working directory?
 bool is_system_call(verb what);
 
@@ -151,8 +169,10 @@ inline constexpr size_t most_tasks = 8;
 inline constexpr size_t most_paths = 64;     ///< in scenario::paths
 inline constexpr size_t most_variables = 96; ///< of [setup] and all tasks together
 
-/// step::flags of umount(path, 'detach').
+/// step::flags of umount(path, 'detach'), alloc(path, 'locked') and noblock_return(path, 'forget').
 inline constexpr unsigned detach_flag = 1;
+inline constexpr unsigned locked_flag = 1;
+inline constexpr unsigned forget_flag = 1;
 
 /// step::count of shrink() without an argument.
 inline constexpr int64_t everything = -1;
@@ -167,7 +187,7 @@ struct step {
     int second_path = -1;           ///< likewise
     std::string pathname;           ///< as a system call takes it; `path` only if it is one
     std::string second_pathname;    ///< likewise; or the body of a link
-    unsigned flags = 0;             ///< of open(): O_*; of umount(): detach_flag
+    unsigned flags = 0;             ///< of open(): O_*; of lookup_one(): LOOKUP_*; or as above
     int64_t count = everything;
     int expression = -1; ///< index into scenario::awaited
     std::string text;    ///< as it stands in the file

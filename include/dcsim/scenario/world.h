@@ -22,6 +22,7 @@ struct mock_mount_options;
 struct mock_option;
 struct vfs_task;
 struct world_operation;
+struct world_variable;
 struct world_state;
 class world_judge;
 
@@ -96,7 +97,7 @@ class scenario_world final : public scenario::fact_source
     class look;
 
     const scenario::task &task(int number) const;
-    struct world_variable &variable(int task, int slot) const;
+    world_variable &variable(int task, int slot) const;
     void allocate_state();
     void free_state();
     super_block *mount_file_system(mock_mount_options options, const char *id) const;
@@ -115,14 +116,23 @@ class scenario_world final : public scenario::fact_source
     int64_t find_by_call(int owner, const scenario::step &step, int64_t *inode) const;
     int64_t change_names(int owner, const scenario::step &step) const;
     int64_t system_call(int owner, const scenario::step &step, int64_t *inode);
+    void keep_dentry(int owner, const scenario::step &step, dentry *found,
+                     world_operation &outcome);
+    int64_t change_server(const scenario::step &step) const;
+    int64_t carry_out_pending() const;
+    dentry *obtain(int path) const;
+    dentry *find_in_parent(int owner, const scenario::step &step);
+    dentry *allocate_in_lookup(dentry *parent, qstr *name, world_variable &into, bool locked) const;
+    dentry *look_up_without_waiting(dentry *parent, qstr *name, const scenario::step &step) const;
+    void finish_lookup(const scenario::step &step);
     void look_up(int owner, const scenario::step &step, world_operation &outcome);
     void judge();
     void use_variable(const scenario::step &step);
     int64_t read_inode_under_rcu(const scenario::step &step);
     int64_t act_on_cache(const scenario::step &step);
     int64_t unmount();
-    void note_dentry(struct world_variable &into, dentry *dentry) const;
-    void identify(struct world_variable &into, dentry *dentry) const;
+    void note_dentry(world_variable &into, dentry *dentry) const;
+    void identify(world_variable &into, dentry *dentry) const;
     void put_what_is_held();
     int path_of(const dentry *dentry) const;
     int injected_error(const scenario::tree_entry &entry) const;

@@ -9,6 +9,7 @@
 
 #include "dcsim/kernel/once.h"
 #include "dcsim/scenario/world.h"
+#include "dcsim/vfs/lookup_era.h"
 #include "dcsim/vfs/task.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -25,6 +26,7 @@ struct world_variable {
     bool negative;
     bool hashed;
     once<dentry *> found; ///< or nullptr
+    struct inode *locked; ///< whose lock lookup_done() gives back; nullptr: none
     int64_t identity;     ///< a number of that dentry's: its address may be another one's later
     int64_t number;       ///< of what is no dentry; or the negative errno
     int64_t inode;
@@ -59,7 +61,9 @@ struct world_state {
     std::span<int> lookups;       ///< of each path
     std::span<int> failures_left; ///< of each path: calls of ->lookup() that will fail
     std::span<world_task> tasks;
-    std::span<world_variable> variables;    ///< of [setup], then of each task
+    std::span<world_variable> variables; ///< of [setup], then of each task
+    /// For each variable the queue that d_alloc_parallel() is lent in eras that want one.
+    std::span<caller_wait_queue> wait_queues;
     std::span<world_operation> operations;  ///< for each step of each task
     std::span<once<super_block *>> mounted; ///< what mount() made, or nullptr
 };

@@ -132,6 +132,13 @@ void scenario_world::look_up(int owner, const scenario::step &step, world_operat
 {
     dentry *found = step.what == verb::lookup ? look_in_cache(step.path) : walk(step.path);
 
+    keep_dentry(owner, step, found, outcome);
+}
+
+/// `found` is referenced or ERR_PTR; the reference goes into the step's variable, or is put.
+void scenario_world::keep_dentry(int owner, const scenario::step &step, dentry *found,
+                                 world_operation &outcome)
+{
     if (IS_ERR(found))
         outcome.number = PTR_ERR(found);
     else if (const inode *inode = READ_LOCKED(found->d_inode))
@@ -146,7 +153,8 @@ void scenario_world::run_step(int owner, const scenario::step &step, world_opera
 {
     int64_t number = 0;
 
-    if ((scenario::is_system_call(step.what) || step.path >= 0 || step.what == verb::shrink) &&
+    if ((scenario::is_system_call(step.what) || step.path >= 0 || step.what == verb::shrink ||
+         step.what == verb::reply) &&
         !mounted()) {
         reports_.broken(reports_.argument, ("'" + step.text + "' runs after umount()").c_str());
         return;
@@ -160,6 +168,30 @@ void scenario_world::run_step(int owner, const scenario::step &step, world_opera
     case verb::drop:
     case verb::invalidate:
         return use_variable(step);
+    case verb::lookup_done:
+        return finish_lookup(step);
+    case verb::obtain:
+        return keep_dentry(owner, step, obtain(step.path), outcome);
+    case verb::alloc:
+    case verb::noblock:
+    case verb::lookup_one:
+    case verb::duplicate:
+        return keep_dentry(owner, step, find_in_parent(owner, step), outcome);
+    case verb::noblock_return:
+        // Whoever looked the name up has put what there was.
+        if (const dentry *found = find_in_parent(owner, step); IS_ERR(found))
+            number = PTR_ERR(found);
+        break;
+    case verb::server_create:
+    case verb::server_mkdir:
+    case verb::server_remove:
+    case verb::server_replace:
+    case verb::server_rename:
+        number = change_server(step);
+        break;
+    case verb::reply:
+        number = carry_out_pending();
+        break;
     case verb::rcu_inode:
         number = read_inode_under_rcu(step);
         break;

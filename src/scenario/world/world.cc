@@ -120,6 +120,7 @@ void scenario_world::allocate_state()
     state_->failures_left = allocate_zeroed<int>(scenario_.paths.size());
     state_->tasks = allocate_zeroed<world_task>(scenario_.tasks.size());
     state_->variables = allocate_zeroed<world_variable>(variables);
+    state_->wait_queues = allocate_zeroed<caller_wait_queue>(variables);
     state_->operations = allocate_zeroed<world_operation>(steps);
     state_->mounted = allocate_zeroed<once<super_block *>>(mounts);
     for (world_task &one : state_->tasks)
@@ -132,6 +133,7 @@ void scenario_world::free_state()
     memory_free(state_->failures_left.data());
     memory_free(state_->tasks.data());
     memory_free(state_->variables.data());
+    memory_free(state_->wait_queues.data());
     memory_free(state_->operations.data());
     memory_free(state_->mounted.data());
     memory_free(state_);
