@@ -32,7 +32,7 @@ struct model_outcomes {
     uint64_t executions = 0;
 };
 
-native_outcomes run_natively(const scenario::scenario &scenario);
+native_outcomes run_natively(const scenario::scenario &scenario, uint64_t rounds);
 model_outcomes explore_model(const scenario::scenario &scenario);
 
 } // namespace dcsim::differential

@@ -11,14 +11,7 @@
 namespace dcsim::differential
 {
 
-namespace
-{
-
-constexpr uint64_t rounds = 20000;
-
-} // namespace
-
-native_outcomes run_natively(const scenario::scenario &scenario)
+native_outcomes run_natively(const scenario::scenario &scenario, uint64_t rounds)
 {
     const cli::rounds_result result =
         cli::run_rounds(scenario, {.rounds = rounds}, [](uint64_t) { return true; });

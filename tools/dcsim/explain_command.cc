@@ -476,10 +476,52 @@ std::string verbs_json()
     return ordered_json({{"schema", "dcsim.verbs/1"}, {"verbs", list}}).dump(2) + "\n";
 }
 
+std::string file_systems_text()
+{
+    std::string text;
+
+    for (const scenario::file_system_description &one : scenario::file_systems()) {
+        fmt::format_to(std::back_inserter(text), "{:<16}{}\n", one.name, one.purpose);
+        for (const scenario::file_system_option &option : one.options)
+            fmt::format_to(std::back_inserter(text), "  {:<14}{}..{}: {}\n", option.name,
+                           option.smallest, option.largest, option.purpose);
+        if (!one.flags.empty())
+            fmt::format_to(std::back_inserter(text), "  flags of an object: {}\n",
+                           fmt::join(one.flags, ", "));
+    }
+    return text;
+}
+
+std::string file_systems_json()
+{
+    ordered_json list = ordered_json::array();
+
+    for (const scenario::file_system_description &one : scenario::file_systems()) {
+        ordered_json options = ordered_json::array();
+
+        for (const scenario::file_system_option &option : one.options)
+            options.push_back({{"name", option.name},
+                               {"smallest", option.smallest},
+                               {"largest", option.largest},
+                               {"purpose", option.purpose}});
+        list.push_back({{"name", one.name},
+                        {"purpose", one.purpose},
+                        {"options", options},
+                        {"flags", std::vector<std::string>(one.flags.begin(), one.flags.end())},
+                        {"second_names", one.second_names},
+                        {"server", one.server},
+                        {"handles", one.handles},
+                        {"pending", one.pending}});
+    }
+    return ordered_json({{"schema", "dcsim.filesystems/1"}, {"filesystems", list}}).dump(2) + "\n";
+}
+
 std::string explain(const explain_options &options)
 {
     if (options.verbs)
         return options.json ? verbs_json() : verbs_text();
+    if (options.file_systems)
+        return options.json ? file_systems_json() : file_systems_text();
     const scenario::scenario loaded = scenario::load_scenario(options.scenario, options.variant);
     return options.json ? scenario_json(loaded) : explanation(loaded, colour_wanted(1)).text();
 }
@@ -498,13 +540,17 @@ CLI::App *add_explain_command(CLI::App &parser, explain_options &options)
         ->type_name("NAME");
     command->add_flag("--verbs", options.verbs, "instead, what the steps of scenarios can do")
         ->excludes(name);
+    command
+        ->add_flag("--filesystems", options.file_systems,
+                   "instead, the file systems of scenarios and their options")
+        ->excludes(name);
     command->add_flag("--json", options.json, "print it as JSON");
     return command;
 }
 
 int explain_command(const explain_options &options)
 {
-    if (options.scenario.empty() && !options.verbs) {
+    if (options.scenario.empty() && !options.verbs && !options.file_systems) {
         fmt::print(stderr, "dcsim explain: which scenario? See dcsim list\n");
         return exit_usage;
     }

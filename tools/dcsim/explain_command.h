@@ -14,6 +14,7 @@ struct explain_options {
     std::string scenario; ///< name or file; may be empty when `verbs` is set
     std::string variant;  ///< empty: the file as it is
     bool verbs = false;
+    bool file_systems = false; ///< instead: what they can be on
     bool json = false;
 };
 
