@@ -294,7 +294,7 @@ struct scenario {
 
     unsigned preemptions = 2;
     bool starvation = false; ///< who waits for a bit lock may lose it for ever
-    expectation expect; ///< of the chosen variant; the file itself is expected to hold
+    expectation expect;      ///< of the chosen variant; the file itself is expected to hold
     std::vector<variant> variants;
     std::vector<note> narration;
     /// Every path that is mentioned anywhere, and the directories above it but for "/".
