@@ -280,6 +280,7 @@ static dentry *d_add_ci(dentry *dentry, inode *inode, qstr *name)
 }
 
 static void move_begins(dentry *target, dir_add *add)
+    __context_unsafe("d_lock is held by contract; see lookup_protocol")
 {
     add->dir = d_inode(READ_LOCKED(target->d_parent));
     add->n = start_dir_add(add->dir);
@@ -287,6 +288,7 @@ static void move_begins(dentry *target, dir_add *add)
 }
 
 static void move_ends(dentry *target, dir_add *add)
+    __context_unsafe("d_lock is held by contract; see lookup_protocol")
 {
     end_dir_add(add->dir, add->n);
     __d_wake_in_lookup_waiters(target);

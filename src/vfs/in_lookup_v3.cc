@@ -47,7 +47,8 @@ static void end_dir_add(inode *dir, unsigned n, bool do_wake, dentry *de)
 // v3 04/19 fs/dcache.c d_must_wait().
 //
 // Says so to the owner as well, each time it is asked.
-static bool d_must_wait(dentry *dentry) __must_hold(&dentry->d_lock)
+static bool d_must_wait(dentry *dentry)
+    __context_unsafe("wait_var_event_spinlock() holds d_lock where it asks")
 {
     if (!(d_flags_locked(dentry) & DCACHE_PAR_LOOKUP))
         return false;

@@ -149,14 +149,42 @@ class held_lookup_fixture : public vfs_fixture
     std::list<looker> lookers;
 };
 
-using DAllocParallel = held_lookup_fixture;
-using FailedLookup = held_lookup_fixture;
-using MovedLookup = held_lookup_fixture;
-using FoldedLookup = held_lookup_fixture;
+class in_every_era : public held_lookup_fixture, public ::testing::WithParamInterface<lookup_era>
+{
+  protected:
+    vfs_config config() const override
+    {
+        vfs_config config = held_lookup_fixture::config();
+        config.era = GetParam();
+        return config;
+    }
+};
+
+using DAllocParallel = in_every_era;
+using FailedLookup = in_every_era;
+using MovedLookup = in_every_era;
+using FoldedLookup = in_every_era;
+// These look at the steps of v7.2.
+using ChangedBeforeTheWaiterRuns = held_lookup_fixture;
+using WaitersBit = held_lookup_fixture;
+
+std::string name_of_era(const ::testing::TestParamInfo<lookup_era> &info)
+{
+    static constexpr const char *names[LOOKUP_ERAS] = {"In4_7", "In4_17", "In6_0", "InV3", "In7_2"};
+    return names[info.param];
+}
+
+#define IN_EVERY_ERA(suite)                                                                        \
+    INSTANTIATE_TEST_SUITE_P(                                                                      \
+        All, suite, ::testing::Values(ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2), name_of_era)
+IN_EVERY_ERA(DAllocParallel);
+IN_EVERY_ERA(FailedLookup);
+IN_EVERY_ERA(MovedLookup);
+IN_EVERY_ERA(FoldedLookup);
 
 // --- One lookup for one name ---
 
-TEST_F(DAllocParallel, LosersWaitForTheWinnersLookup)
+TEST_P(DAllocParallel, LosersWaitForTheWinnersLookup)
 {
     counter_change existing(NR_DENTRY), lookups_made(FS_LOOKUPS), waits(LOOKUP_WAITS);
     answer = [this](dentry *dentry) { return d_splice_alias(file_inode(), dentry); };
@@ -174,7 +202,7 @@ TEST_F(DAllocParallel, LosersWaitForTheWinnersLookup)
     EXPECT_EQ(d_count(lookers.front().result()), 3);
 }
 
-TEST_F(DAllocParallel, AMissThatIsCachedIsSharedByAll)
+TEST_P(DAllocParallel, AMissThatIsCachedIsSharedByAll)
 {
     start_owner("name");
     start_waiters(2, "name");
@@ -187,7 +215,7 @@ TEST_F(DAllocParallel, AMissThatIsCachedIsSharedByAll)
     EXPECT_EQ(lookups(), 1);
 }
 
-TEST_F(DAllocParallel, TheWaitersBitIsThereWhileSomebodyWaits)
+TEST_F(WaitersBit, IsThereWhileSomebodyWaits)
 {
     start_owner("name");
     EXPECT_EQ(flags_of(in_lookup), unsigned{DCACHE_PAR_LOOKUP});
@@ -198,7 +226,7 @@ TEST_F(DAllocParallel, TheWaitersBitIsThereWhileSomebodyWaits)
     EXPECT_EQ(flags_of(in_lookup), 0u);
 }
 
-TEST_F(DAllocParallel, AWaiterHoldsWhatItWaitsFor)
+TEST_P(DAllocParallel, AWaiterHoldsWhatItWaitsFor)
 {
     start_owner("name");
     EXPECT_EQ(d_count(in_lookup), 1);
@@ -210,7 +238,7 @@ TEST_F(DAllocParallel, AWaiterHoldsWhatItWaitsFor)
     expect_all_get(in_lookup);
 }
 
-TEST_F(DAllocParallel, NobodyIsFoundUnfinished)
+TEST_P(DAllocParallel, NobodyIsFoundUnfinished)
 {
     start_owner("name");
     EXPECT_FALSE(is_cached(dir.get(), "name"));
@@ -220,7 +248,7 @@ TEST_F(DAllocParallel, NobodyIsFoundUnfinished)
     expect_all_get(in_lookup);
 }
 
-TEST_F(DAllocParallel, AWaiterNeedsNoRetry)
+TEST_P(DAllocParallel, AWaiterNeedsNoRetry)
 {
     counter_change mismatch(RETRY_MISMATCH);
 
@@ -231,7 +259,7 @@ TEST_F(DAllocParallel, AWaiterNeedsNoRetry)
     EXPECT_EQ(mismatch.value(), 0);
 }
 
-TEST_F(DAllocParallel, ADirectorysOwnRulesDecideWhatOneNameIs)
+TEST_P(DAllocParallel, ADirectorysOwnRulesDecideWhatOneNameIs)
 {
     callbacks.hash = hash_by_length;
     callbacks.compare = compare_ignoring_case;
@@ -324,7 +352,7 @@ TEST_F(OneBucket, EvenWhereTheTwoHaveOneHash)
 
 // --- Lookups that publish nothing ---
 
-TEST_F(FailedLookup, TheNextWaiterBecomesOwner)
+TEST_P(FailedLookup, TheNextWaiterBecomesOwner)
 {
     answer = [](dentry *) -> dentry * { return ERR_PTR(-EIO); };
     looker &owner = start_owner("name");
@@ -341,7 +369,7 @@ TEST_F(FailedLookup, TheNextWaiterBecomesOwner)
     EXPECT_EQ(waiter.error(), -EIO);
 }
 
-TEST_F(FailedLookup, AWaiterMaySucceedWhereTheOwnerFailed)
+TEST_P(FailedLookup, AWaiterMaySucceedWhereTheOwnerFailed)
 {
     std::atomic<int> calls{0};
     answer = [&](dentry * dentry) -> struct dentry *
@@ -360,7 +388,7 @@ TEST_F(FailedLookup, AWaiterMaySucceedWhereTheOwnerFailed)
     EXPECT_EQ(waiter.result(), cached(dir.get(), "name").get());
 }
 
-TEST_F(FailedLookup, LeavesNothingWhenAllHaveFailed)
+TEST_P(FailedLookup, LeavesNothingWhenAllHaveFailed)
 {
     counter_change existing(NR_DENTRY);
     unsigned before = directory_sequence(dir.get());
@@ -380,7 +408,7 @@ TEST_F(FailedLookup, LeavesNothingWhenAllHaveFailed)
 
 // d_splice_alias() of a directory that has an alias moves that onto the in-lookup dentry. The
 // waiters sleep on what ends unhashed; they must be woken, and find the other.
-TEST_F(MovedLookup, WaitersFindTheDentryThatWasMovedThere)
+TEST_P(MovedLookup, WaitersFindTheDentryThatWasMovedThere)
 {
     counter_change mismatch(RETRY_MISMATCH);
     inode *inode = directory_inode();
@@ -401,7 +429,7 @@ TEST_F(MovedLookup, WaitersFindTheDentryThatWasMovedThere)
     EXPECT_EQ(flags_of(passed_over.get()), 0u);
 }
 
-TEST_F(MovedLookup, SoDoesAMoveFromAnotherDirectory)
+TEST_P(MovedLookup, SoDoesAMoveFromAnotherDirectory)
 {
     dentry_ref old_place = make_directory(root, "old place");
     dentry_ref moved = make_directory(old_place.get(), "old name");
@@ -431,7 +459,7 @@ void add_and_drop(dentry *dentry, struct dentry *dir)
     __d_drop(dentry);
 }
 
-TEST_F(MovedLookup, WhatWasDroppedBeforeTheWaiterRanIsAskedForAgain)
+TEST_F(ChangedBeforeTheWaiterRuns, WhatWasDroppedBeforeTheWaiterRanIsAskedForAgain)
 {
     counter_change mismatch(RETRY_MISMATCH);
     std::atomic<int> calls{0};
@@ -926,7 +954,7 @@ TEST_F(OddDirSeq, SoDoesAMoveOntoAnInLookupDentry)
 
 // Thread 1 asks for "Foo"; thread 2 asks for "FOO", whose ->lookup() finds "Foo" on disk and waits
 // for thread 1; thread 3 waits for thread 2. The one answer wakes them one after the other.
-TEST_F(FoldedLookup, SpellingsOfOneNameWaitForEachOther)
+TEST_P(FoldedLookup, SpellingsOfOneNameWaitForEachOther)
 {
     own_gates["FOO"].open();
     answer = [this](dentry *dentry) {
