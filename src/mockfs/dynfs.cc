@@ -25,7 +25,6 @@
 #include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/slab.h"
-#include "dcsim/refs.h"
 #include "dcsim/vfs/attributes.h"
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/file.h"
@@ -180,22 +179,25 @@ void dynfs_d_release(dentry *dentry)
         options.released(options.argument, dentry);
 }
 
-// Linux v6.12 fs/proc/base.c pid_revalidate() and pid_update_inode(), with the arguments of v6.14.
+// Linux v6.12 fs/proc/base.c pid_revalidate(), pid_update_inode(), with the arguments of v6.14.
 // In RCU mode as well: the entry stays readable, alive or not.
 int pid_revalidate(inode *, const qstr *, dentry *dentry, unsigned)
 {
-    const rcu_read_guard guard;
-    inode *inode = d_inode_rcu(dentry);
-    const dynfs_entry *entry;
+    const dynfs_entry *entry = nullptr;
+    inode *inode;
+    int valid = 0;
 
-    if (!inode)
-        return 0;
-    entry = READ_ONCE(dynfs_i(inode)->entry);
-    if (!entry || READ_ONCE(entry->dead))
-        return 0;
-    WRITE_ONCE(inode->i_uid, READ_ONCE(entry->uid));
-    WRITE_ONCE(inode->i_gid, READ_ONCE(entry->gid));
-    return 1;
+    rcu_read_lock();
+    inode = d_inode_rcu(dentry);
+    if (inode)
+        entry = READ_ONCE(dynfs_i(inode)->entry);
+    if (entry && !READ_ONCE(entry->dead)) {
+        WRITE_ONCE(inode->i_uid, READ_ONCE(entry->uid));
+        WRITE_ONCE(inode->i_gid, READ_ONCE(entry->gid));
+        valid = 1;
+    }
+    rcu_read_unlock();
+    return valid;
 }
 
 // Linux v6.12 fs/proc/base.c pid_delete_dentry(), fs/proc/proc_sysctl.c proc_sys_delete().
@@ -215,9 +217,12 @@ int proc_sys_revalidate(inode *, const qstr *, dentry *dentry, unsigned flags)
 // Linux v6.12 fs/proc/proc_sysctl.c sysctl_is_seen().
 bool sysctl_is_seen(dynfs_disk *disk, const dynfs_entry *entry)
 {
-    const spin_guard guard(&disk->lock);
+    bool seen;
 
-    return !READ_LOCKED(entry->dead);
+    spin_lock(&disk->lock);
+    seen = !READ_LOCKED(entry->dead);
+    spin_unlock(&disk->lock);
+    return seen;
 }
 
 // Linux v6.16 fs/proc/proc_sysctl.c proc_sys_compare(). The text is not rewritten: dynfs moves no
@@ -371,17 +376,17 @@ int dynfs_getattr(const path *path, kstat *stat)
     inode *inode = d_inode(path->dentry);
     dynfs_disk *disk = disk_of(inode->i_sb);
     const dynfs_entry *entry = entry_of(inode);
-    const spin_guard guard(&disk->lock);
-    const bool dead = READ_LOCKED(entry->dead);
+    bool dead;
 
-    if (dead && disk->sysctl)
-        return -ENOENT;
     generic_fillattr(inode, stat);
+    spin_lock(&disk->lock);
+    dead = READ_LOCKED(entry->dead);
     stat->uid = dead ? 0 : READ_LOCKED(entry->uid);
     stat->gid = dead ? 0 : READ_LOCKED(entry->gid);
     if (S_ISDIR_mode(entry->mode))
         stat->nlink = 2 + entry->subdirectories;
-    return 0;
+    spin_unlock(&disk->lock);
+    return dead && disk->sysctl ? -ENOENT : 0;
 }
 
 // Linux v6.12 fs/proc/base.c proc_setattr(), fs/proc/proc_sysctl.c proc_sys_setattr().
@@ -414,28 +419,29 @@ constexpr file_operations dynfs_dir_operations = {
 
 // --- Clearing away ---
 
-/// An inode that stands for the entry, referenced and off its list; nullptr when there is none left.
+/// An inode that stands for the entry, referenced and off its list; nullptr when none is left.
 inode *take_inode(dynfs_disk *disk, dynfs_entry *entry)
 {
-    const rcu_read_guard guard;
+    inode *inode = nullptr;
+    bool found;
 
-    for (;;) {
-        dynfs_inode *di;
-        inode *inode;
+    rcu_read_lock();
+    do {
+        dynfs_inode *di = nullptr;
 
         spin_lock(&disk->lock);
-        if (list_empty(&entry->inodes)) {
-            spin_unlock(&disk->lock);
-            return nullptr;
+        found = !list_empty(&entry->inodes);
+        if (found) {
+            di = container_of(list_first(&entry->inodes), dynfs_inode, siblings);
+            list_del_init(&di->siblings);
         }
-        di = container_of(list_first(&entry->inodes), dynfs_inode, siblings);
-        list_del_init(&di->siblings);
         spin_unlock(&disk->lock);
         // Its last reference may be gone; its memory is not.
-        inode = igrab(di->vfs_inode);
-        if (inode)
-            return inode;
-    }
+        if (found)
+            inode = igrab(di->vfs_inode);
+    } while (found && !inode);
+    rcu_read_unlock();
+    return inode;
 }
 
 // Linux v6.12 fs/proc/inode.c proc_invalidate_siblings_dcache().
@@ -585,9 +591,13 @@ int dynfs_set_owner(super_block *sb, const char *path, kuid_t uid, kgid_t gid)
 
 long dynfs_live_objects(super_block *sb)
 {
-    const spin_guard guard(&disk_of(sb)->lock);
+    dynfs_disk *disk = disk_of(sb);
+    long live;
 
-    return disk_of(sb)->live;
+    spin_lock(&disk->lock);
+    live = disk->live;
+    spin_unlock(&disk->lock);
+    return live;
 }
 
 constexpr mock_filesystem dynfs_filesystem = {

@@ -8,7 +8,6 @@
 
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/slab.h"
-#include "dcsim/refs.h"
 #include "dcsim/vfs/inode.h"
 #include "name_key.h"
 
@@ -209,15 +208,19 @@ int create_at(dynfs_disk *disk, const char *path, umode_t mode)
 
 int remove_at(dynfs_disk *disk, const char *path)
 {
-    const spin_guard guard(&disk->lock);
-    dynfs_entry *entry = find_at(find_place(disk, path));
+    dynfs_entry *entry;
+    int error = 0;
 
+    spin_lock(&disk->lock);
+    entry = find_at(find_place(disk, path));
     if (!entry)
-        return -ENOENT;
-    if (entry == disk->root)
-        return -EBUSY;
-    bury_all(disk, entry);
-    return 0;
+        error = -ENOENT;
+    else if (entry == disk->root)
+        error = -EBUSY;
+    else
+        bury_all(disk, entry);
+    spin_unlock(&disk->lock);
+    return error;
 }
 
 int replace_locked(dynfs_disk *disk, dynfs_entry *old, dynfs_entry *fresh) __must_hold(&disk->lock)
@@ -343,32 +346,42 @@ void dynfs_put(dynfs_entry *entry)
 dynfs_entry *dynfs_find_child(dynfs_disk *disk, dynfs_entry *directory, const char *name,
                               size_t length)
 {
-    const spin_guard guard(&disk->lock);
-    dynfs_entry *child = find_locked(directory, {name, length});
+    dynfs_entry *child;
 
-    return child ? dynfs_get(child) : nullptr;
+    spin_lock(&disk->lock);
+    child = find_locked(directory, {name, length});
+    if (child)
+        dynfs_get(child);
+    spin_unlock(&disk->lock);
+    return child;
 }
 
 dynfs_entry *dynfs_next_child(dynfs_disk *disk, dynfs_entry *directory, u64 position)
 {
-    const spin_guard guard(&disk->lock);
+    dynfs_entry *found = nullptr;
 
-    for (list_head *at = list_first(&directory->children); at != &directory->children;
+    spin_lock(&disk->lock);
+    for (list_head *at = list_first(&directory->children); !found && at != &directory->children;
          at = list_next(at)) {
         dynfs_entry *child = container_of(at, dynfs_entry, siblings);
 
         if (child->position >= position)
-            return dynfs_get(child);
+            found = dynfs_get(child);
     }
-    return nullptr;
+    spin_unlock(&disk->lock);
+    return found;
 }
 
 dynfs_entry *dynfs_find_path(dynfs_disk *disk, const char *path)
 {
-    const spin_guard guard(&disk->lock);
-    dynfs_entry *entry = find_at(find_place(disk, path));
+    dynfs_entry *entry;
 
-    return entry ? dynfs_get(entry) : nullptr;
+    spin_lock(&disk->lock);
+    entry = find_at(find_place(disk, path));
+    if (entry)
+        dynfs_get(entry);
+    spin_unlock(&disk->lock);
+    return entry;
 }
 
 dynfs_entry *dynfs_add(dynfs_disk *disk, dynfs_entry *directory, const char *name, size_t length,

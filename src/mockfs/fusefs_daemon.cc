@@ -15,7 +15,6 @@
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/kernel/spinlock.h"
-#include "dcsim/refs.h"
 #include "dcsim/vfs/inode.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -148,11 +147,12 @@ server_tree *fuse_daemon_files(fuse_daemon *daemon)
 
 u64 fuse_daemon_lookups(fuse_daemon *daemon)
 {
-    const spin_guard guard(&daemon->lock);
     u64 lookups = 0;
 
+    spin_lock(&daemon->lock);
     for (const fuse_known_node &known : daemon->known)
         lookups += known.lookups;
+    spin_unlock(&daemon->lock);
     return lookups;
 }
 

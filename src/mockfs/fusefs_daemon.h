@@ -2,9 +2,9 @@
 //
 // fusefs's daemon: a tree of files, and for every object that it has told the kernel of, how often.
 //
-// Each reply that names an object is a *lookup* of it, which the kernel gives back with FORGET. What
-// the kernel was told and has not given back, the daemon has to keep; when the file system goes, all
-// must have been given back.
+// Each reply that names an object is a *lookup* of it, which the kernel gives back with FORGET.
+// What the kernel was told and has not given back, the daemon has to keep; when the file system
+// goes, all must have been given back.
 #pragma once
 
 #include "dcsim/mockfs/server_tree.h"
@@ -14,8 +14,8 @@ namespace dcsim::inline DCSIM_BACKEND
 
 struct fuse_daemon;
 
-/// A daemon with an empty root directory, of which the kernel has one lookup from the start; nullptr
-/// without memory.
+/// A daemon with an empty root directory, of which the kernel has one lookup from the start;
+/// nullptr without memory.
 fuse_daemon *fuse_daemon_create(u64 root);
 /// Frees it and its files. Nobody uses it any more.
 void fuse_daemon_destroy(fuse_daemon *daemon);
@@ -24,8 +24,8 @@ server_tree *fuse_daemon_files(fuse_daemon *daemon);
 /// Lookups that were not given back.
 u64 fuse_daemon_lookups(fuse_daemon *daemon);
 
-// Requests: results as those of server_tree.h, or -ENOMEM with nothing done. Each that succeeds is a
-// lookup of what *out is about. They sleep.
+// Requests: results as those of server_tree.h, or -ENOMEM with nothing done. Each that succeeds is
+// a lookup of what *out is about. They sleep.
 
 int fuse_daemon_lookup(fuse_daemon *daemon, u64 directory, const char *name, size_t length,
                        server_attributes *out);

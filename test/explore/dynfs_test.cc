@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// What tasks do to each other in dynfs, in every order: objects that go while their names are looked
-// up or read, and names that are compared by what stands behind them.
+// What tasks do to each other in dynfs, in every order: objects that go while their names are
+// looked up or read, and names that are compared by what stands behind them.
 #include "dcsim/testing/explore_gtest.h"
 
 #include "dcache_internal.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// A mock file system, mounted with the options of a test at /m of a memfs, so that system calls walk
-// into it as they would from anywhere.
+// A mock file system, mounted with the options of a test at /m of a memfs, so that system calls
+// walk into it as they would from anywhere.
 #pragma once
 
 #include <map>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // dynfs: a file system of things that come and go by themselves, as the processes in /proc and the
-// tables in /proc/sys do. Nobody makes or removes its names through the VFS; mock_filesystem::remote
-// does. An object that is gone leaves its dentry behind, which is found out by asking whether the
-// object is still alive: when the name is walked, when the last user goes, or (option `flush`) soon
-// after by somebody who clears it away.
+// tables in /proc/sys do. Nobody makes or removes its names through the VFS, but
+// mock_filesystem::remote does. An object that is gone leaves its dentry behind, which is found out
+// by asking whether the object is still alive: when the name is walked, when the last user goes, or
+// (option `flush`) soon after by somebody who clears it away.
 #pragma once
 
 #include "dcsim/kernel/types.h"
