@@ -11,7 +11,8 @@
 // it exactly once; and where the way leads through a moving directory, it is that or not there.
 //
 // At the end everything is unmounted, every object must be gone, and no WARN may have come.
-// DCSIM_STRESS_SECONDS sets how long the test runs, in all eras together (2); sanitizer runs do less in that time.
+// DCSIM_STRESS_SECONDS sets how long the test runs, in all eras together (2); sanitizer runs do
+// less in that time.
 #include <algorithm>
 #include <array>
 #include <atomic>

@@ -9,7 +9,8 @@
 // removes it, whatever the cache does in between.
 //
 // At the end the file system is unmounted, every object must be gone, and no WARN may have come.
-// DCSIM_STRESS_SECONDS sets how long each test runs, in all eras together (2); sanitizer runs do less in that time.
+// DCSIM_STRESS_SECONDS sets how long each test runs, in all eras together (2); sanitizer runs do
+// less in that time.
 #include <algorithm>
 #include <array>
 #include <chrono>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// What the library does not tell: who ran into which lock. The linker leads the calls of some of its
-// functions here first (--wrap, see CMakeLists.txt), so that the library itself stays as it is.
+// What the library does not tell: who ran into which lock. The linker leads the calls of some of
+// its functions here first (--wrap, see CMakeLists.txt), so that the library stays as it is.
 #pragma once
 
 #include <cstdint>

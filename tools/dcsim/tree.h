@@ -26,7 +26,8 @@ struct tree_description {
     std::string first_skipped;
 };
 
-/// Reads a real directory into `sb`, which is a memfs. Throws usage_error when it cannot be read or is empty.
+/// Reads a real directory into `sb`, which is a memfs. Throws usage_error when it cannot be read or
+/// is empty.
 tree_description import_tree(super_block *sb, const std::string &directory,
                              name_catalogue &catalogue);
 
