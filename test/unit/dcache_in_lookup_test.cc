@@ -413,6 +413,42 @@ TEST_F(InLookupHash, BucketsAreTheKernels)
         EXPECT_EQ(in_lookup_hash(parent, expected.hash) - first, expected.bucket - cases[0].bucket);
 }
 
+// --- Eras ---
+
+class LookupEra : public vfs_fixture
+{
+};
+
+TEST_F(LookupEra, IsFoundByTheNameItHas)
+{
+    for (int i = 0; i < LOOKUP_ERAS; i++) {
+        auto era = static_cast<lookup_era>(i);
+        EXPECT_EQ(find_lookup_era(lookup_era_name(era)), era);
+        EXPECT_EQ(lookup_era_has_caller_queue(era), era <= ERA_6_0);
+    }
+    EXPECT_STREQ(lookup_era_name(ERA_4_17), "4.17");
+    EXPECT_EQ(find_lookup_era("2.6"), LOOKUP_ERAS);
+}
+
+TEST_F(LookupEra, ChangesOnlyWhileNothingIsInLookup)
+{
+    dentry_ref one = allocate_parallel(root, "one");
+
+    EXPECT_EQ(set_lookup_era(ERA_4_7), -EBUSY);
+    EXPECT_EQ(current_lookup_era(), ERA_7_2);
+    d_lookup_done(one.get());
+    EXPECT_EQ(set_lookup_era(LOOKUP_ERAS), -EINVAL);
+    EXPECT_EQ(set_lookup_era(ERA_4_7), 0);
+    EXPECT_EQ(current_lookup_era(), ERA_4_7);
+}
+
+TEST_F(LookupEra, DecidesWhetherCallersHaveAQueue)
+{
+    EXPECT_EQ(caller_wait_queue().head(), nullptr);
+    ASSERT_EQ(set_lookup_era(ERA_6_0), 0);
+    EXPECT_NE(caller_wait_queue().head(), nullptr);
+}
+
 class InLookupHashOfOneBucket : public vfs_fixture
 {
   protected:
