@@ -15,13 +15,8 @@ namespace
 {
 
 constexpr const mock_filesystem *const all_filesystems[] = {
-    &memfs_filesystem,
-    &slowfs_filesystem,
-    &netfs_filesystem,
-    &casefs_filesystem,
-    &ovlfs_filesystem,
-    &dynfs_filesystem,
-    &fusefs_filesystem,
+    &memfs_filesystem, &slowfs_filesystem, &netfs_filesystem,  &casefs_filesystem,
+    &ovlfs_filesystem, &dynfs_filesystem,  &fusefs_filesystem,
 };
 
 } // namespace
