@@ -47,7 +47,8 @@ do = ["await(A.d.error == 0)", "d = walk('/a')"]
 
 # What explore --json has whatever comes of the search, and in a violation on top.
 KEYS = ["schema", "scenario", "variant", "title", "era", "filesystem", "port", "result", "expected",
-        "as_expected", "strategy", "covered", "memory_model", "seed", "executions", "steps", "longest_execution", "given_up", "seconds",
+        "as_expected", "strategy", "covered", "memory_model", "seed", "executions", "steps",
+        "longest_execution", "given_up", "seconds",
         "executions_per_second", "steps_per_second", "peak_memory_bytes", "sometimes"]
 VIOLATION_KEYS = ["violation", "token", "replay", "trace"]
 

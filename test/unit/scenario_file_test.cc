@@ -1117,7 +1117,7 @@ TEST(ScenarioStep, EveryVerbIsUnderstood)
                 IsEmpty());
 }
 
-/// What is said of steps of task A, each in a line from 8 on in column 4, on a file system in an era.
+/// What is said of steps of task A, one in each line from 9 on, on a file system in an era.
 std::vector<std::string> ground_findings(const std::string &type, const std::string &era,
                                          const std::vector<std::string> &steps)
 {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// The steps that use a primitive of the dcache by itself, as a file system would, and those in which
-// somebody else acts: the server, or the one who answers what was put off.
+// The steps that use a primitive of the dcache by itself, as a file system would, and those in
+// which somebody else acts: the server, or the one who answers what was put off.
 #include <new>
 
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/proposed.h"
-#include "internal.h"
 #include "parts.h"
 #include "state.h"
 
@@ -62,10 +61,8 @@ dentry *ask_file_system(inode *dir, dentry *dentry)
 {
     struct dentry *old = ERR_PTR(-ENOENT);
 
-    if (!IS_DEADDIR(dir)) {
-        vfs_count(FS_LOOKUPS);
-        old = dir->i_op->lookup(dir, dentry, 0);
-    }
+    if (!IS_DEADDIR(dir))
+        old = dir->i_op->lookup(dir, dentry, LOOKUP_SHARED);
     d_lookup_done(dentry);
     if (!old)
         return dentry;
