@@ -6,8 +6,8 @@
 
 The scenario's variant `patched` says what the search must find with the patched port. Found, its
 token must give the same violation every time, in a new process, on every carrier. Without the patch
-the same search, to the same bound, must find nothing. Variants `patched-...` are for the patched port
-as well: each must give the verdict that it names.
+the same search, to the same bound, must find nothing. Variants `patched-...` are for the patched
+port as well: each must give the verdict that it names.
 """
 
 import json
