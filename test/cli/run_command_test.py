@@ -619,9 +619,9 @@ do = [
 always = ["R.r == 0"]
 """
 
-SCENARIO_KEYS = ["scenario", "variant", "title", "era", "result", "interrupted", "seed", "threads",
-                 "rounds", "seconds", "rounds_per_second", "stuck", "broken", "sometimes",
-                 "unknown", "final_states"]
+SCENARIO_KEYS = ["scenario", "variant", "title", "era", "filesystem", "result", "interrupted",
+                 "seed", "threads", "rounds", "seconds", "rounds_per_second", "stuck", "broken",
+                 "sometimes", "unknown", "final_states"]
 
 
 class Scenario(Refusal):

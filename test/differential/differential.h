@@ -33,6 +33,7 @@ struct model_outcomes {
 };
 
 native_outcomes run_natively(const scenario::scenario &scenario, uint64_t rounds);
-model_outcomes explore_model(const scenario::scenario &scenario);
+/// `brief`: fewer executions; the search may then be cut short.
+model_outcomes explore_model(const scenario::scenario &scenario, bool brief);
 
 } // namespace dcsim::differential

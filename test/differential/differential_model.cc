@@ -13,8 +13,14 @@ namespace dcsim::differential
 namespace
 {
 
-constexpr uint64_t bounded_executions = 1000000;
-constexpr uint64_t sampled_executions = 20000;
+/// Executions of the bounded search and of each sampling strategy.
+struct effort {
+    uint64_t bounded;
+    uint64_t sampled;
+};
+constexpr effort usual = {1000000, 20000};
+/// For searches that are made whole elsewhere, as explore.library.
+constexpr effort brief_effort = {100000, 4000};
 
 /// The hooks of a program have one argument, which is the program's own.
 scenario_program *recorded;
@@ -61,15 +67,16 @@ void add(const search_result &result, model_outcomes &outcomes)
 
 } // namespace
 
-model_outcomes explore_model(const scenario::scenario &scenario)
+model_outcomes explore_model(const scenario::scenario &scenario, bool brief)
 {
+    const effort most = brief ? brief_effort : usual;
     const recording_program program(scenario);
     model_outcomes outcomes;
     search_options bounded;
     search_options sampled;
 
     bounded.preemptions = 0;
-    bounded.executions = bounded_executions;
+    bounded.executions = most.bounded;
     add(program.search(bounded, &outcomes.without_preemption), outcomes);
     outcomes.states = outcomes.without_preemption;
     bounded.preemptions = scenario.preemptions;
@@ -77,7 +84,7 @@ model_outcomes explore_model(const scenario::scenario &scenario)
     outcomes.complete = searched.outcome == verdict::holds;
     add(searched, outcomes);
     // The machine interrupts more often than the bound allows; so do these.
-    sampled.executions = sampled_executions;
+    sampled.executions = most.sampled;
     for (const strategy how : {strategy::uniform, strategy::pct}) {
         sampled.how = how;
         add(program.search(sampled, &outcomes.states), outcomes);
