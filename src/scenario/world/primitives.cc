@@ -73,6 +73,7 @@ dentry *ask_file_system(inode *dir, dentry *dentry)
 /// d_duplicate() of what the cache has by this name. Without an error, the directory stays locked
 /// for writing, as the twin demands.
 dentry *make_twin(dentry *parent, const qstr *name)
+    __context_unsafe("returns with the directory locked, unless it fails")
 {
     inode *dir = d_inode(parent);
     dentry *twin;
@@ -96,6 +97,7 @@ dentry *make_twin(dentry *parent, const qstr *name)
 /// may end in a later step.
 dentry *scenario_world::allocate_in_lookup(dentry *parent, qstr *name, world_variable &into,
                                            bool locked) const
+    __context_unsafe("how the directory is locked is the scenario's choice")
 {
     const auto index = static_cast<size_t>(&into - state_->variables.data());
     auto *wq = new (&state_->wait_queues[index]) caller_wait_queue;
@@ -118,6 +120,7 @@ dentry *scenario_world::allocate_in_lookup(dentry *parent, qstr *name, world_var
 /// second.
 dentry *scenario_world::look_up_without_waiting(dentry *parent, qstr *name,
                                                 const scenario::step &step) const
+    __context_unsafe("when the directory is locked depends on the order")
 {
     inode *dir = d_inode(parent);
     dentry *blocker = nullptr;
@@ -173,6 +176,7 @@ dentry *scenario_world::find_in_parent(int owner, const scenario::step &step)
 }
 
 void scenario_world::finish_lookup(const scenario::step &step)
+    __context_unsafe("unlocks what duplicate() locked")
 {
     world_variable &target = variable(step.variable_task, step.variable_slot);
     dentry *dentry = READ_LOCKED(target.found);
