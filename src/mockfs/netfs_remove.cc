@@ -49,8 +49,8 @@ int nfs_proc_remove(inode *dir, const qstr &name, bool directory_wanted)
     return error;
 }
 
-// Linux v6.12 fs/nfs/dir.c nfs_safe_remove(), for a dentry that is not silly-renamed: the VFS
-// removes no other.
+// Linux v6.12 fs/nfs/dir.c nfs_safe_remove(), for a dentry that is not silly-renamed:
+// nfs_busy_or_blocked() has seen to that.
 int nfs_safe_remove(inode *dir, dentry *dentry)
 {
     inode *inode = d_inode(dentry);
@@ -65,13 +65,14 @@ int nfs_safe_remove(inode *dir, dentry *dentry)
 }
 
 /// Is the file in use by others than the `expected` holders of references? If not, nobody can begin
-/// to use it until unblock_revalidate().
+/// to use it until unblock_revalidate(). What got a removal from nfs_transfer_unlink() since the
+/// VFS looked is in use: d_fsdata is not free, and nfs_sillyrename() refuses it.
 bool nfs_busy_or_blocked(dentry *dentry, int expected)
 {
     bool busy;
 
     spin_lock(&dentry->d_lockref.lock);
-    busy = d_count(dentry) > expected;
+    busy = d_count(dentry) > expected || (READ_ONCE(dentry->d_flags) & DCACHE_NFSFS_RENAMED);
     if (!busy)
         block_revalidate(dentry);
     spin_unlock(&dentry->d_lockref.lock);

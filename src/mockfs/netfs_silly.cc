@@ -148,14 +148,15 @@ void nfs_do_call_unlink(nfs_server *server, nfs_unlinkdata *data)
 }
 
 /// Somebody looked the name up before the removal could be sent. If it is the same file, the
-/// removal goes over to their dentry. Returns whether it did.
+/// removal goes over to their dentry. Returns whether it did: not to one that somebody is removing
+/// by this name, whose d_fsdata says so.
 bool nfs_transfer_unlink(dentry *alias, const inode *inode, nfs_unlinkdata *data)
 {
     bool transferred = false;
 
     spin_lock(&alias->d_lockref.lock);
     if (d_really_is_positive(alias) && NFS_FILEID(d_inode(alias)) == NFS_FILEID(inode) &&
-        !(READ_ONCE(alias->d_flags) & DCACHE_NFSFS_RENAMED)) {
+        !(READ_ONCE(alias->d_flags) & DCACHE_NFSFS_RENAMED) && !READ_ONCE(alias->d_fsdata)) {
         WRITE_ONCE(alias->d_fsdata, static_cast<void *>(data));
         alias->d_flags |= DCACHE_NFSFS_RENAMED;
         transferred = true;
