@@ -37,6 +37,9 @@ int nfs4_proc_open(inode *dir, const qstr &name, unsigned open_flags, umode_t mo
         error = server_create(server->tree, NFS_FILEID(dir), key.text, key.length,
                               static_cast<umode_t>((mode & S_IALLUGO_BITS) | S_IFREG_TYPE), nullptr,
                               open_flags & OPEN_EXCL, fattr, &info);
+        // A device or FIFO is there: nothing that OPEN opens, and no reason for the VFS not to.
+        if (error == -EEXIST && !(open_flags & OPEN_EXCL))
+            return -EISDIR;
         if (error)
             return error;
         *created = info.before != info.after;
