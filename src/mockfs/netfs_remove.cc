@@ -72,7 +72,7 @@ bool nfs_busy_or_blocked(dentry *dentry, int expected)
     bool busy;
 
     spin_lock(&dentry->d_lockref.lock);
-    busy = d_count(dentry) > expected || (READ_ONCE(dentry->d_flags) & DCACHE_NFSFS_RENAMED);
+    busy = d_count(dentry) > expected || (READ_LOCKED(dentry->d_flags) & DCACHE_NFSFS_RENAMED);
     if (!busy)
         block_revalidate(dentry);
     spin_unlock(&dentry->d_lockref.lock);
