@@ -156,7 +156,7 @@ bool nfs_transfer_unlink(dentry *alias, const inode *inode, nfs_unlinkdata *data
 
     spin_lock(&alias->d_lockref.lock);
     if (d_really_is_positive(alias) && NFS_FILEID(d_inode(alias)) == NFS_FILEID(inode) &&
-        !(READ_ONCE(alias->d_flags) & DCACHE_NFSFS_RENAMED) && !READ_LOCKED(alias->d_fsdata)) {
+        !(READ_ONCE(alias->d_flags) & DCACHE_NFSFS_RENAMED) && !READ_ONCE(alias->d_fsdata)) {
         WRITE_ONCE(alias->d_fsdata, static_cast<void *>(data));
         alias->d_flags |= DCACHE_NFSFS_RENAMED;
         transferred = true;
