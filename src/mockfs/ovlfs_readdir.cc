@@ -391,9 +391,9 @@ void ovl_raced_readdir(dentry *in_lookup)
     dput(in_lookup);
 }
 
-/// A dentry for a child without waiting for anybody: one that is known, one in lookup and the
-/// caller's, or one unhashed beside somebody else's. Or ERR_PTR.
-dentry *ovl_alloc_noblock(const ovl_fs *ofs, dentry *dir, ovl_cache_entry *p)
+/// A dentry for a child without waiting for anybody: one that is known, or one to be looked up by
+/// the caller (*mine), in lookup or beside somebody else's that is. Or ERR_PTR.
+dentry *ovl_alloc_noblock(const ovl_fs *ofs, dentry *dir, ovl_cache_entry *p, bool *mine)
 {
     qstr name = make_qstr(p->name(), static_cast<u32>(p->length));
     dentry *child, *in_lookup;
@@ -414,8 +414,12 @@ dentry *ovl_alloc_noblock(const ovl_fs *ofs, dentry *dir, ovl_cache_entry *p)
             ovl_raced_readdir(in_lookup);
         break;
     }
-    if (IS_ERR(child) && PTR_ERR(child) == -EWOULDBLOCK)
-        return ovl_alloc_beside(dir, p->name());
+    if (IS_ERR(child) && PTR_ERR(child) == -EWOULDBLOCK) {
+        child = ovl_alloc_beside(dir, p->name());
+        *mine = !IS_ERR(child);
+    } else {
+        *mine = !IS_ERR(child) && d_in_lookup(child);
+    }
     return child;
 }
 
@@ -423,11 +427,13 @@ dentry *ovl_alloc_noblock(const ovl_fs *ofs, dentry *dir, ovl_cache_entry *p)
 // negative, or ERR_PTR.
 dentry *ovl_lookup_noblock(ovl_fs *ofs, dentry *dir, ovl_cache_entry *p)
 {
-    dentry *child = ovl_alloc_noblock(ofs, dir, p);
+    bool mine;
+    dentry *child = ovl_alloc_noblock(ofs, dir, p, &mine);
     struct dentry *alias;
 
-    // Unhashed is what is in lookup for us, and what was just allocated; a known one is hashed.
-    if (IS_ERR(child) || !d_unhashed(child))
+    // d_unhashed() would not do: a known one may be dropped between there and here, and looking it
+    // up would attach an inode that it has already.
+    if (IS_ERR(child) || !mine)
         return child;
     alias = ovl_lookup(d_inode(dir), child, 0);
     d_lookup_done(child);

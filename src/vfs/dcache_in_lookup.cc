@@ -20,7 +20,7 @@
 //     publisher                            d_alloc_parallel()
 //       i_dir_seq := odd                     n := i_dir_seq, acquire
 //       off the in-lookup table              look into the hash: miss
-//       into the hash                        n odd: start over
+//       into the hash                        n odd: start over (4.7 does not look)
 //       i_dir_seq := even, release           lock the in-lookup bucket
 //                                            i_dir_seq != n: start over
 //                                            look into the bucket: miss, so it is nowhere

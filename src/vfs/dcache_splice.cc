@@ -20,12 +20,12 @@ static bool takes_hashed_dentries()
 // Linux v7.2 fs/dcache.c __d_add(); for hashed dentries v3 02/19.
 //
 // A hashed dentry may be on the LRU already, among the negatives, so it gets its inode in the way
-// that keeps count of those. It is no use that it was hashed a moment ago: d_lock says whether it
-// still is.
+// that keeps count of those. That it was hashed a moment ago proves nothing: only under d_lock is it
+// known whether it still is. The era v3 does all of this in its own order.
 void publish_dentry(dentry *dentry, inode *inode, const dentry_operations *ops)
     __context_unsafe("i_lock is held only when there is an inode")
 {
-    if (likely(d_unhashed(dentry)) || !takes_hashed_dentries()) {
+    if (likely(d_unhashed(dentry)) || !splice_hashed || current_lookup_era() == ERA_V3) {
         lookup_protocol_in_use->add(dentry, inode, ops);
         return;
     }

@@ -257,7 +257,8 @@ static dentry *d_add_ci(dentry *dentry, inode *inode, qstr *name)
     }
     res = d_splice_alias(inode, found);
     if (res) {
-        // A failed splice left `found` in the in-lookup table, where its memory stays linked.
+        // A failed splice left `found` in the in-lookup table. A kernel keeps its freed memory
+        // linked there; obligations.cc says so and takes it off.
         dput(found);
         return res;
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// The wait protocol of the patches posted in April 2026 (v3, patches 2 and 4 of 19): waiters sleep
-// on the address of d_flags, and DCACHE_LOCK_WAITER tells the owner whether there are any.
+// The wait protocol of the patches posted in April 2026 (v3, patches 2, 4 and 10 of 19): waiters
+// sleep on the address of d_flags, and DCACHE_LOCK_WAITER tells the owner whether there are any.
 //
 // A waiter queues and takes itself off again, so nothing on a stack is reachable after its frame.
 // It sets the flag each time it finds that it must wait, and the owner clears it together with

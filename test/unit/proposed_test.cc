@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // The proposed primitives, one task at a time: results, references, states; and what is said about
-// those who use them badly. Several tasks: protocol/lookup_outside_test.cc and the scenarios.
+// those who use them badly. Several tasks: the scenarios and explore/proposed_test.cc.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -163,6 +163,7 @@ void add_common_options(CLI::App *command, explore_options &options)
         ->add_option("--era", options.era,
                      "the kernel whose lookups wait by its protocol, in place of the scenario's: "
                      "4.7, 4.17, 6.0, v3, 7.2")
+        ->check([](const std::string &era) { return era.empty() ? "must not be empty" : ""; })
         ->type_name("ERA");
     command
         ->add_option("--port", options.port, "a module with a patched port instead of the built-in")
