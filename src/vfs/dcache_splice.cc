@@ -20,8 +20,8 @@ static bool takes_hashed_dentries()
 // Linux v7.2 fs/dcache.c __d_add(); for hashed dentries v3 02/19.
 //
 // A hashed dentry may be on the LRU already, among the negatives, so it gets its inode in the way
-// that keeps count of those. That it was hashed a moment ago proves nothing: only under d_lock is it
-// known whether it still is. The era v3 does all of this in its own order.
+// that keeps count of those. That it was hashed a moment ago proves nothing: only under d_lock is
+// it known whether it still is. The era v3 does all of this in its own order.
 void publish_dentry(dentry *dentry, inode *inode, const dentry_operations *ops)
     __context_unsafe("i_lock is held only when there is an inode")
 {
