@@ -180,7 +180,7 @@ class Steps(WithFiles):
     """The steps that are no system calls and no walks, carried out on both backends."""
 
     def explore(self, text: str) -> dict:
-        return result_of("explore", self.write("steps.toml", text))
+        return result_of("explore", self.write("steps.toml", text), "--preemptions", "1")
 
     def assert_holds(self, text: str):
         result = self.explore(text)
@@ -350,8 +350,9 @@ class Explore(WithFiles):
         self.assertEqual(run("explore", file, "--expected").returncode, 1)
         held = self.write("held.toml", WRONG.replace("waits() == 0", "waits() < 9")
                           + expecting.format("broken", "violated"))
-        self.assertEqual(run("explore", held, "--expected").returncode, 0)
-        answer = run("explore", held, "--variant", "broken", "--expected")
+        one = ["--preemptions", "1"]
+        self.assertEqual(run("explore", held, "--expected", *one).returncode, 0)
+        answer = run("explore", held, "--variant", "broken", "--expected", *one)
         self.assertEqual(answer.returncode, 1)
         self.assertIn("The scenario expects otherwise: violated", answer.stdout)
         self.assertEqual(run("explore", held, "--variant", "broken", "--expected", "--executions",
@@ -367,7 +368,7 @@ class Explore(WithFiles):
     def test_sometimes_that_is_never_reached_is_a_failure(self):
         file = self.write("never.toml", WRONG.replace('always = ["waits() == 0"]',
                                                       'sometimes = ["waits() == 7"]'))
-        answer = run("explore", file)
+        answer = run("explore", file, "--preemptions", "1")
         self.assertEqual(answer.returncode, 1)
         self.assertIn("NEVER reached", answer.stdout)
 
