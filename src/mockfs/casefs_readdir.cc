@@ -89,23 +89,11 @@ int casefs_readdir(file *file, dir_context *context)
     }
 }
 
-int64_t casefs_dir_llseek(file *file, int64_t offset, int whence)
-{
-    if (whence == 1)
-        offset += file->f_pos;
-    else if (whence != 0)
-        return -EINVAL;
-    if (offset < 0)
-        return -EINVAL;
-    file->f_pos = offset;
-    return offset;
-}
-
 } // namespace
 
 const file_operations casefs_dir_operations = {
     .iterate_shared = casefs_readdir,
-    .llseek = casefs_dir_llseek,
+    .llseek = offset_dir_llseek,
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND

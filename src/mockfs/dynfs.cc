@@ -355,19 +355,6 @@ int dynfs_readdir(file *file, dir_context *context)
     return 0;
 }
 
-// Linux v6.12 fs/read_write.c generic_file_llseek(), of a directory. f_pos_lock held.
-int64_t dynfs_dir_llseek(file *file, int64_t offset, int whence)
-{
-    if (whence == 1)
-        offset += file->f_pos;
-    else if (whence != 0)
-        return -EINVAL;
-    if (offset < 0)
-        return -EINVAL;
-    file->f_pos = offset;
-    return offset;
-}
-
 // --- Attributes ---
 
 // Linux v6.12 fs/proc/base.c pid_getattr(), fs/proc/proc_sysctl.c proc_sys_getattr().
@@ -414,7 +401,7 @@ constexpr inode_operations dynfs_symlink_inode_operations = {
 
 constexpr file_operations dynfs_dir_operations = {
     .iterate_shared = dynfs_readdir,
-    .llseek = dynfs_dir_llseek,
+    .llseek = offset_dir_llseek,
 };
 
 // --- Clearing away ---

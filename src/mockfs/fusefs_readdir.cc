@@ -164,24 +164,11 @@ int fuse_readdir(file *file, dir_context *context)
     return count < 0 ? count : 0;
 }
 
-// Linux v6.12 fs/fuse/file.c fuse_file_llseek(), of a directory. f_pos_lock held.
-int64_t fuse_dir_llseek(file *file, int64_t offset, int whence)
-{
-    if (whence == 1)
-        offset += file->f_pos;
-    else if (whence != 0)
-        return -EINVAL;
-    if (offset < 0)
-        return -EINVAL;
-    file->f_pos = offset;
-    return offset;
-}
-
 } // namespace
 
 constexpr file_operations fuse_dir_operations = {
     .iterate_shared = fuse_readdir,
-    .llseek = fuse_dir_llseek,
+    .llseek = offset_dir_llseek,
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -772,22 +772,9 @@ int memfs_readdir(file *file, dir_context *context)
     return 0;
 }
 
-// As Linux v6.12 fs/libfs.c offset_dir_llseek(). f_pos_lock held.
-int64_t memfs_dir_llseek(file *file, int64_t offset, int whence)
-{
-    if (whence == 1)
-        offset += file->f_pos;
-    else if (whence != 0)
-        return -EINVAL;
-    if (offset < 0)
-        return -EINVAL;
-    file->f_pos = offset;
-    return offset;
-}
-
 const file_operations memfs_dir_operations = {
     .iterate_shared = memfs_readdir,
-    .llseek = memfs_dir_llseek,
+    .llseek = offset_dir_llseek,
 };
 
 const inode_operations memfs_dir_inode_operations = {

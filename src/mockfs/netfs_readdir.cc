@@ -114,24 +114,11 @@ int nfs_readdir(file *file, dir_context *context)
     }
 }
 
-// As Linux v6.12 fs/nfs/dir.c nfs_llseek_dir(). f_pos_lock held.
-int64_t nfs_llseek_dir(file *file, int64_t offset, int whence)
-{
-    if (whence == 1)
-        offset += file->f_pos;
-    else if (whence != 0)
-        return -EINVAL;
-    if (offset < 0)
-        return -EINVAL;
-    file->f_pos = offset;
-    return offset;
-}
-
 } // namespace
 
 constinit const file_operations nfs_dir_operations = {
     .iterate_shared = nfs_readdir,
-    .llseek = nfs_llseek_dir,
+    .llseek = offset_dir_llseek,
 };
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -295,6 +295,19 @@ int dcache_readdir(file *file, dir_context *context)
     return 0;
 }
 
+// Linux v6.12 fs/libfs.c offset_dir_llseek().
+int64_t offset_dir_llseek(file *file, int64_t offset, int whence)
+{
+    if (whence == 1)
+        offset += file->f_pos;
+    else if (whence != 0)
+        return -EINVAL;
+    if (offset < 0)
+        return -EINVAL;
+    file->f_pos = offset;
+    return offset;
+}
+
 const file_operations simple_dir_operations = {
     .open = dcache_dir_open,
     .release = dcache_dir_close,

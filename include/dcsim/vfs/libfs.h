@@ -54,6 +54,10 @@ int64_t dcache_dir_lseek(file *file, int64_t offset, int whence);
 int dcache_readdir(file *file, dir_context *context);
 extern const file_operations simple_dir_operations;
 
+/// ->llseek() of a directory whose positions are numbers of its own: SEEK_SET and SEEK_CUR, with
+/// nothing to be done but to note the position. The new position or -EINVAL. f_pos_lock held.
+int64_t offset_dir_llseek(file *file, int64_t offset, int whence);
+
 // --- For ->iterate_shared() ---
 
 /// d_type of getdents64(2) for a mode.
