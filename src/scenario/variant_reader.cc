@@ -35,11 +35,16 @@ const key_list settable_keys = {
     "explore.starvation",
 };
 
+bool is_digit(char letter)
+{
+    return letter >= '0' && letter <= '9';
+}
+
 bool is_variant_name(std::string_view name)
 {
     const auto is_letter = [](char letter) { return letter >= 'a' && letter <= 'z'; };
     const auto is_other = [](char letter) {
-        return (letter >= '0' && letter <= '9') || letter == '_' || letter == '-';
+        return is_digit(letter) || letter == '_' || letter == '-' || letter == '.';
     };
 
     return !name.empty() && is_letter(name.front()) && std::ranges::all_of(name, [&](char letter) {
@@ -118,6 +123,22 @@ read_variant read_one(document &from, const entry &named, const toml::table &tab
     return read;
 }
 
+/// To TOML, [variant.era-4.7] is a table 7 in a table era-4. True when there is such a one.
+bool refuse_unquoted_dot(document &from, const entry &named, const toml::table &table)
+{
+    bool refused = false;
+
+    for (const entry &inner : document::entries(table)) {
+        if (!inner.value->is_table() || !is_digit(inner.key[0]))
+            continue;
+        const std::string name = named.key + "." + inner.key;
+        from.report(inner.where,
+                    "a name with a dot in it is quoted here: [variant.\"" + name + "\"]");
+        refused = true;
+    }
+    return refused;
+}
+
 } // namespace
 
 expectation read_expectation(document &from, const located_text &text)
@@ -160,8 +181,8 @@ std::vector<read_variant> read_variants(document &from)
         if (!is_variant_name(named.key))
             from.report(named.where, "'" + named.key +
                                          "' is no name for a variant: small letters, "
-                                         "digits, '_' and '-', a letter first");
-        else if (table)
+                                         "digits, '_', '-' and '.', a letter first");
+        else if (table && !refuse_unquoted_dot(from, named, *table))
             variants.push_back(read_one(from, named, *table));
     }
     return variants;

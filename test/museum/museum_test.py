@@ -43,7 +43,7 @@ def expected_words(scenario: str) -> str:
 
 def other_variants(scenario: str) -> list[str]:
     with open(scenario, encoding="utf-8") as file:
-        return re.findall(r"^\[variant\.(patched-[^]]+)\]", file.read(), re.M)
+        return re.findall(r'^\[variant\."?(patched-[^]"]+)"?\]', file.read(), re.M)
 
 
 def main() -> int:

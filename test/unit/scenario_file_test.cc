@@ -382,8 +382,23 @@ TEST(ScenarioVariant, NameIsInSmallLetters)
 {
     EXPECT_THAT(findings_with("[variant.Slow]\n"
                               "set = { 'explore.preemptions' = 1 }\n"),
-                ElementsAre("6:10: 'Slow' is no name for a variant: small letters, digits, '_' and "
-                            "'-', a letter first"));
+                ElementsAre("6:10: 'Slow' is no name for a variant: small letters, digits, '_', "
+                            "'-' and '.', a letter first"));
+}
+
+TEST(ScenarioVariant, NameWithADotIsQuoted)
+{
+    const std::string quoted = file_with("[variant.\"era-4.7\"]\n"
+                                         "set = { 'dcache.era' = '4.7' }\n");
+
+    EXPECT_EQ(parse_scenario(quoted, "f", "era-4.7").era, "4.7");
+    EXPECT_THAT(
+        findings_with("[variant.era-4.7]\n"
+                      "set = { 'dcache.era' = '4.7' }\n"
+                      "[variant.era-4.17]\n"
+                      "set = { 'dcache.era' = '4.17' }\n"),
+        ElementsAre("6:16: a name with a dot in it is quoted here: [variant.\"era-4.7\"]",
+                    "8:16: a name with a dot in it is quoted here: [variant.\"era-4.17\"]"));
 }
 
 TEST(ScenarioVariant, ChangesSomething)
@@ -651,8 +666,8 @@ TEST(ScenarioFile, EverythingWrongIsSaidAtOnce)
             "27:30: results have .error, .inode, .negative and .hashed, not 'inod' (did you mean "
             "'inode'?)",
             "28:10: never must be a list of texts, not a text",
-            "30:10: 'Slow' is no name for a variant: small letters, digits, '_' and '-', a letter "
-            "first",
+            "30:10: 'Slow' is no name for a variant: small letters, digits, '_', '-' and '.', a "
+            "letter first",
             "37:7: there is no task 'C'",
         }));
 }

@@ -427,6 +427,36 @@ def ledger_is_complete(tree: Tree) -> Iterator[Finding]:
             yield Finding(LEDGER, line, f"`{name}` has a row already, in line {seen[name]}")
 
 
+# --- Scenarios --------------------------------------------------------------------------------
+
+SCENARIOS = ("src/scenario/library/", "test/museum/", "test/differential/")
+
+VARIANT = re.compile(r'^\[variant\.(?:"([^"]+)"|([^]]+))\]\n(.*?)(?=^\[|\Z)', re.M | re.S)
+ERA_SET = re.compile(r'"dcache\.era"\s*=\s*"([^"]*)"')
+
+
+def variant_name_breach(name: str, set_era: str | None) -> str | None:
+    if set_era and name != f"era-{set_era}" and not name.endswith(f"-era-{set_era}"):
+        return f"variant {name} sets era {set_era}: its name is or ends in era-{set_era}"
+    words = name.removesuffix(f"era-{set_era}") if set_era else name
+    if re.search(r"\bera\b|\d[._-]\d|\bv\d", words):
+        return f"variant {name} is called after an era or a version that it does not set"
+    if not re.fullmatch(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*-?|", words):
+        return f"variant {name}: words with '-' between them"
+    return None
+
+
+@rule
+def variants_are_called_after_eras(tree: Tree) -> Iterator[Finding]:
+    for file in tree.files:
+        if not file.path.endswith(".toml") or not file.within(*SCENARIOS):
+            continue
+        for line, match in matches(file, file.text, VARIANT):
+            era = ERA_SET.search(match[3])
+            if breach := variant_name_breach(match[1] or match[2], era and era[1]):
+                yield Finding(file.path, line, breach)
+
+
 # --- Text -------------------------------------------------------------------------------------
 
 
@@ -552,6 +582,10 @@ int in_source(const char *text = "int not_a_function() {") __must_hold(a(b)) { r
     '#include <urcu/urcu-memb.h>\n#include "dcsim/kernel/bug.h"\nthread_local int x;\n',
     "src/explore/search.cc": "// SPDX-License-Identifier: MIT\n#include <thread>\n",
     "tools/run": "#!/bin/sh\n# SPDX-License-Identifier: GPL-2.0-only\n",
+    "src/scenario/library/a.toml": 'format = 1\n[variant."era-4.7"]\n'
+    'set = { "dcache.era" = "4.7" }\n[variant.era-v3]\nset = { "dcache.era" = "v3" }\n'
+    '[variant."in-2-steps-era-6.0"]\nset = { "check.never" = [], "dcache.era" = "6.0" }\n'
+    '[variant.nfs3]\nset = { "task.A.do" = [] }\n[[note]]\nat = "a"\n',
     "docs/fidelity.md": """| what | kernel | here |
 | --- | --- | --- |
 | `not_listed` | | |
@@ -567,6 +601,7 @@ int in_source(const char *text = "int not_a_function() {") __must_hold(a(b)) { r
 
 SPDX = "// SPDX-License-Identifier: GPL-2.0-only\n"
 ROW = "| `{}` | v7.2 | {} |\n"
+SCENARIO_A = "src/scenario/library/a.toml"
 
 # What is planted (path, text; "+" in front appends to the good tree's file), and where it must be
 # heard of, under which words.
@@ -630,6 +665,21 @@ BREACHES: dict[str, list[tuple[str, str, int, str]]] = {
         ("docs/fidelity.md", "+" + ROW.format("dentry", "perfect"), 11, "is not faithful"),
         ("docs/fidelity.md", "+" + ROW.format("in_source", "own"), 11, "already, in line 9"),
         ("docs/fidelity.md", "", 1, "missing; it must list 4"),
+    ],
+    "variants_are_called_after_eras": [
+        (SCENARIO_A, '+[variant.draft]\nset = { "dcache.era" = "v3" }\n', 12, "ends in era-v3"),
+        (SCENARIO_A, '+[variant.v3]\nset = { "dcache.era" = "v3" }\n', 12, "ends in era-v3"),
+        (SCENARIO_A, '+[variant.era-4-7]\nset = { "dcache.era" = "4.7" }\n', 12, "ends in era-4.7"),
+        (SCENARIO_A, '+[variant."era-4.7"]\nset = { "dcache.era" = "6.0" }\n', 12, "era-6.0"),
+        (SCENARIO_A, '+[variant."era-6.0"]\nset = { "setup.do" = [] }\n', 12, "does not set"),
+        (SCENARIO_A, '+[variant.fair-v4_17]\nset = { "setup.do" = [] }\n', 12, "does not set"),
+        (SCENARIO_A, '+[variant.add_ci]\nset = { "setup.do" = [] }\n', 12, "words with '-'"),
+        (
+            "test/museum/a.toml",
+            '[variant."4.7-patched"]\nset = { "dcache.era" = "4.7" }\n',
+            1,
+            "ends in era-4.7",
+        ),
     ],
     "unsafe_contexts_have_reasons": [
         ("test/unit/a.cc", SPDX + "void f() __context_unsafe();\n", 2, "without a reason"),
