@@ -24,9 +24,9 @@ namespace
 
 constexpr int64_t known_format = 1;
 
-const key_list sections = {"format", "title",      "teaches", "seeds",   "notes",
-                           "dcache", "filesystem", "tree",    "setup",   "task",
-                           "faults", "check",      "explore", "variant", "note"};
+const key_list sections = {"format", "title",      "teaches", "seeds", "source", "notes",
+                           "dcache", "filesystem", "tree",    "setup", "task",   "faults",
+                           "check",  "explore",    "variant", "note"};
 
 /// A section with fixed keys.
 struct section_keys {
@@ -135,6 +135,9 @@ void file_compiler::read_description()
             into_.compiled.teaches.push_back(topic.text);
     if (const toml::node *seeds = root.get("seeds"))
         read_seeds(*seeds);
+    if (const toml::node *source = root.get("source"))
+        if (const auto line = from_.as_line(*source, "source"))
+            into_.compiled.source = line->text;
     if (const toml::node *notes = root.get("notes"))
         if (const auto text = from_.as_text(*notes, "notes"))
             into_.compiled.notes = text->text;

@@ -133,11 +133,27 @@ class Scenarios(WithFiles):
         self.assertIn("from document 001: ", answer)
         told = result_of("explain", file)
         self.assertEqual((told["seeds"], told["era"]), (["000", "001"], "4.7"))
-        self.assertEqual(run("list").stdout.split()[:5], ["NAME", "SEEDS", "ERA", "ON", "TITLE"])
+        self.assertRegex(run("list").stdout, "^NAME +SEED OR SOURCE +ERA +ON +TITLE\n")
         for one in result_of("list")["scenarios"]:
-            self.assertIn("seeds", one)
             for has_era in [one, *one["variants"]]:
                 self.assertIn(has_era["era"], ("4.7", "4.17", "6.0", "v3", "7.2"))
+
+    def test_every_shipped_scenario_says_where_it_is_from(self):
+        table = run("list").stdout
+        for one in result_of("list")["scenarios"]:
+            self.assertNotEqual(bool(one["seeds"]), bool(one["source"]), one["name"])
+            origin = ",".join(one["seeds"]) or one["source"]
+            row = f"{one['name']} +{origin} +{one['era']} +{one['filesystem']} "
+            self.assertRegex(table, f"(?m)^{row}")
+
+    def test_list_marks_variants_that_break_a_rule(self):
+        rows = run("list").stdout.splitlines()
+        for one in result_of("list")["scenarios"]:
+            above = next(row for row in rows if row.startswith(f"{one['name']} "))
+            for row, variant in zip(rows[rows.index(above) + 1:], one["variants"]):
+                self.assertIn(f"--variant {variant['name']} ", row)
+                self.assertEqual(row.endswith(" (violated)"),
+                                 variant["expect"].startswith("violated"), row)
 
     def test_json_of_list_and_explain(self):
         listed = result_of("list")

@@ -280,6 +280,7 @@ TEST(ScenarioDefaults, LeftOutSectionsHaveDefaults)
     EXPECT_FALSE(plain.splice_hashed);
     EXPECT_FALSE(plain.lookup_outside_rwsem);
     EXPECT_THAT(plain.seeds, IsEmpty());
+    EXPECT_EQ(plain.source, "");
     EXPECT_EQ(plain.failing_allocations, 0u);
     EXPECT_EQ(plain.preemptions, 2u);
     EXPECT_THAT(plain.tree, IsEmpty());
@@ -631,6 +632,19 @@ TEST(ScenarioSeeds, AreNumbersOfDocuments)
                 ElementsAre("3:17: there is no document '0003': they are 000 to 004 (did you mean "
                             "'000'?)",
                             "3:25: a member of seeds must be a text, not a whole number"));
+}
+
+TEST(ScenarioSource, IsALine)
+{
+    const auto with_source = [](const std::string &source) {
+        return "format = 1\ntitle = 'x'\nsource = " + source +
+               "\n[task.A]\ndo = [\"warm('/a')\"]\n";
+    };
+
+    EXPECT_EQ(parse_scenario(with_source("'fs/namei.c'"), "f").source, "fs/namei.c");
+    EXPECT_THAT(findings(with_source("''")), ElementsAre("3:10: source must not be empty"));
+    EXPECT_THAT(findings(with_source("['fs/namei.c']")),
+                ElementsAre("3:10: source must be a text, not a list"));
 }
 
 // --- The file as a whole ----------------------------------------------------------------------

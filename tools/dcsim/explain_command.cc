@@ -114,7 +114,7 @@ class explanation
 
     void add_description();
     void add_file_system();
-    void add_seeds();
+    void add_origin();
     void add_tree();
     std::string lookup_words(const tree_entry &entry) const;
     void add_setup();
@@ -148,7 +148,7 @@ void explanation::add_description()
     if (of_.lookup_outside_rwsem)
         line("  d_alloc_parallel() comes before the directory's i_rwsem");
     add_file_system();
-    add_seeds();
+    add_origin();
     if (!of_.notes.empty())
         line();
     paragraph(of_.notes, "  ");
@@ -162,11 +162,13 @@ void explanation::add_file_system()
         line(fmt::format("      {} = {}: {}", option->name, value, option->purpose));
 }
 
-void explanation::add_seeds()
+void explanation::add_origin()
 {
     for (const scenario::seed_description &one : scenario::seed_documents())
         if (std::ranges::find(of_.seeds, one.number) != of_.seeds.end())
             line(fmt::format("  from document {}: {}", one.number, one.title));
+    if (!of_.source.empty())
+        line("  from " + printable(of_.source));
 }
 
 std::string explanation::lookup_words(const tree_entry &entry) const
@@ -440,6 +442,7 @@ std::string scenario_json(const scenario::scenario &of)
                          {"title", of.title},
                          {"teaches", of.teaches},
                          {"seeds", of.seeds},
+                         {"source", of.source},
                          {"notes", of.notes},
                          {"era", of.era},
                          {"splice_hashed", of.splice_hashed},

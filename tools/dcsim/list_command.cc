@@ -40,6 +40,7 @@ std::string list_json(const std::vector<scenario::scenario> &scenarios)
                         {"title", one.title},
                         {"teaches", one.teaches},
                         {"seeds", one.seeds},
+                        {"source", one.source},
                         {"era", one.era},
                         {"filesystem", one.file_system},
                         {"variants", variants}});
@@ -50,24 +51,28 @@ std::string list_json(const std::vector<scenario::scenario> &scenarios)
 /// A line of the table; of a variant, only what differs from its scenario.
 struct row {
     std::string name;
-    std::string seeds;
+    std::string origin;
     std::string era;
     std::string file_system;
     std::string title;
 };
 
+std::string origin_of(const scenario::scenario &one)
+{
+    return one.seeds.empty() ? one.source : fmt::format("{}", fmt::join(one.seeds, ","));
+}
+
 std::vector<row> rows_of(const std::vector<scenario::scenario> &scenarios)
 {
-    std::vector<row> rows = {{"NAME", "SEEDS", "ERA", "ON", "TITLE"}};
+    std::vector<row> rows = {{"NAME", "SEED OR SOURCE", "ERA", "ON", "TITLE"}};
 
     for (const scenario::scenario &one : scenarios) {
-        rows.push_back({one.file, fmt::format("{}", fmt::join(one.seeds, ",")), one.era,
-                        one.file_system, one.title});
+        rows.push_back({one.file, origin_of(one), one.era, one.file_system, one.title});
         for (const scenario::variant &variant : one.variants)
             rows.push_back({"  --variant " + variant.name, "",
                             variant.era == one.era ? "" : variant.era,
                             variant.file_system == one.file_system ? "" : variant.file_system,
-                            "  " + variant.title});
+                            "  " + variant.title + (variant.expect.violated ? " (violated)" : "")});
     }
     return rows;
 }
@@ -79,11 +84,11 @@ std::string list_text(const std::vector<scenario::scenario> &scenarios)
     std::string text;
 
     for (const row &one : rows)
-        for (const auto column : {&row::name, &row::seeds, &row::era, &row::file_system})
+        for (const auto column : {&row::name, &row::origin, &row::era, &row::file_system})
             if ((one.*column).size() > (width.*column).size())
                 width.*column = one.*column;
     for (const row &one : rows) {
-        for (const auto column : {&row::name, &row::seeds, &row::era, &row::file_system})
+        for (const auto column : {&row::name, &row::origin, &row::era, &row::file_system})
             fmt::format_to(std::back_inserter(text), "{:<{}}  ", one.*column,
                            (width.*column).size());
         text += one.title + "\n";
@@ -98,6 +103,10 @@ CLI::App *add_list_command(CLI::App &parser, list_options &options)
     CLI::App *command = parser.add_subcommand("list", "The scenarios that come with dcsim");
 
     command->add_flag("--json", options.json, "print the list as JSON");
+    command->footer("SEED OR SOURCE: numbers of the documents that a scenario comes from\n"
+                    "(docs/seeds.md), or else the kernel's file, or the patch, that it is about.\n"
+                    "ERA and ON of a variant: if they are not the scenario's.\n"
+                    "(violated): a rule is expected to break.\n");
     return command;
 }
 

@@ -262,6 +262,7 @@ struct scenario {
     std::string title;
     std::vector<std::string> teaches;
     std::vector<std::string> seeds; ///< numbers of seed_documents()
+    std::string source;             ///< "fs/namei.c": where else its race is from, or ""
     std::string notes;
 
     unsigned hash_buckets = 2;
