@@ -8,6 +8,7 @@
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/vfs/dcache.h"
 #include "mock_options.h"
+#include "mock_watcher.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -15,28 +16,20 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-/// What memfs_options::before_lookup_argument points to.
-struct memfs_watcher {
-    mock_mount_options options;
-};
-
-memfs_watcher *watcher_of(const super_block *sb)
+/// memfs_options::before_lookup_argument.
+mock_watcher *watcher_of(const super_block *sb)
 {
-    return static_cast<memfs_watcher *>(memfs_mounted_with(sb).before_lookup_argument);
+    return static_cast<mock_watcher *>(memfs_mounted_with(sb).before_lookup_argument);
 }
 
 int memfs_before_lookup(void *argument, inode *dir, dentry *dentry)
 {
-    const mock_mount_options &options = static_cast<memfs_watcher *>(argument)->options;
-
-    return options.before_lookup(options.argument, dir, dentry);
+    return static_cast<mock_watcher *>(argument)->before_lookup(dir, dentry);
 }
 
 void memfs_d_release(dentry *dentry)
 {
-    const mock_mount_options &options = watcher_of(dentry->d_sb)->options;
-
-    options.released(options.argument, dentry);
+    watcher_of(dentry->d_sb)->released(dentry);
 }
 
 constexpr dentry_operations memfs_watched_dentry_operations = {.d_release = memfs_d_release};
@@ -47,18 +40,19 @@ super_block *memfs_mock_mount(const mock_mount_options &options, const char *id)
     const mock_knob knobs[] = {{"links_in_inode", 0, 1, &links_in_inode}};
     int error = read_mock_options(options.options, knobs);
     memfs_options memfs = {};
+    mock_watcher *watcher;
     super_block *sb;
     void *memory;
 
     if (error)
         return ERR_PTR(error);
-    memory = kmalloc(sizeof(memfs_watcher));
+    memory = kmalloc(sizeof(mock_watcher));
     if (!memory)
         return ERR_PTR(-ENOMEM);
-    memfs.before_lookup_argument = new (memory) memfs_watcher{options};
-    if (options.before_lookup)
-        memfs.before_lookup = memfs_before_lookup;
-    if (options.released)
+    watcher = new (memory) mock_watcher(options);
+    memfs.before_lookup = memfs_before_lookup;
+    memfs.before_lookup_argument = watcher;
+    if (watcher->wants_released())
         memfs.default_dentry_operations = &memfs_watched_dentry_operations;
     memfs.last_used_ino = options.last_used_ino;
     memfs.links_in_inode = links_in_inode;
@@ -71,7 +65,7 @@ super_block *memfs_mock_mount(const mock_mount_options &options, const char *id)
 /// What cannot be unmounted is leaked, and with it what its dentries still point to.
 long memfs_mock_unmount(super_block *sb)
 {
-    memfs_watcher *watcher = watcher_of(sb);
+    mock_watcher *watcher = watcher_of(sb);
     long left = memfs_unmount(sb);
 
     if (!left)

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "dcsim/config.h"
+#include "dcsim/vfs/dcache.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -16,6 +16,13 @@ struct name_key {
     const char *text;
     size_t length;
 };
+
+/// The name of a dentry that a directory operation is about. Stable: only positive dentries are
+/// renamed, and the directory's i_rwsem keeps those in place. One in lookup is its owner's.
+inline name_key key_of(const dentry *dentry)
+{
+    return {reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)), dentry->d_name.len()};
+}
 
 /// "", ".", "..", or with a '/' or NUL in it: no name that could be given to anything.
 inline bool is_no_name(const name_key &key)

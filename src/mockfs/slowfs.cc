@@ -22,6 +22,7 @@
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/inode.h"
 #include "mock_options.h"
+#include "mock_watcher.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -47,7 +48,7 @@ struct slowfs_settings {
 
 /// What memfs_options::before_lookup_argument points to.
 struct slowfs_disk {
-    mock_mount_options options;
+    mock_watcher watcher;
     slowfs_settings settings;
 
     spinlock_t lock;
@@ -101,14 +102,12 @@ int slowfs_before_lookup(void *argument, inode *dir, dentry *dentry)
 {
     auto *disk = static_cast<slowfs_disk *>(argument);
     auto delay = static_cast<u64>(disk->settings.delay_us);
+    const int error = disk->watcher.before_lookup(dir, dentry);
     slowfs_special *special;
     bool failing = false;
 
-    if (disk->options.before_lookup) {
-        int error = disk->options.before_lookup(disk->options.argument, dir, dentry);
-        if (error < 0)
-            return error;
-    }
+    if (error)
+        return error;
     spin_lock(&disk->lock);
     special = find_special(disk, memfs_ino_of_name(dir, dentry));
     if (special) {
@@ -124,9 +123,7 @@ int slowfs_before_lookup(void *argument, inode *dir, dentry *dentry)
 
 void slowfs_d_release(dentry *dentry)
 {
-    const mock_mount_options &options = disk_of(dentry->d_sb)->options;
-
-    options.released(options.argument, dentry);
+    disk_of(dentry->d_sb)->watcher.released(dentry);
 }
 
 constexpr dentry_operations slowfs_watched_dentry_operations = {.d_release = slowfs_d_release};
@@ -164,7 +161,7 @@ super_block *slowfs_mount(const mock_mount_options &options, const char *id)
     if (!memory)
         return ERR_PTR(-ENOMEM);
     disk = new (memory) slowfs_disk();
-    disk->options = options;
+    disk->watcher = mock_watcher(options);
     disk->settings = settings;
     spin_lock_init(&disk->lock, "slowfs.lock");
     INIT_LIST_HEAD(&disk->specials);
@@ -172,7 +169,7 @@ super_block *slowfs_mount(const mock_mount_options &options, const char *id)
     memfs.before_lookup = slowfs_before_lookup;
     memfs.before_lookup_argument = disk;
     memfs.last_used_ino = options.last_used_ino;
-    if (options.released)
+    if (disk->watcher.wants_released())
         memfs.default_dentry_operations = &slowfs_watched_dentry_operations;
     sb = memfs_mount(memfs, id);
     if (IS_ERR(sb))

@@ -14,6 +14,7 @@
 
 #include "dcache_internal.h"
 #include "dcsim/kernel/bug.h"
+#include "dcsim/kernel/slab.h"
 #include "dcsim/vfs/attributes.h"
 #include "dcsim/vfs/dcache.h"
 
@@ -145,6 +146,12 @@ int simple_setattr(dentry *dentry, iattr *attributes)
 const char *simple_get_link(dentry *, inode *inode, delayed_call *)
 {
     return READ_ONCE(inode->i_link);
+}
+
+// Linux v6.12 fs/libfs.c kfree_link().
+void kfree_link(void *text)
+{
+    kfree(text);
 }
 
 const inode_operations simple_symlink_inode_operations = {.get_link = simple_get_link};

@@ -38,6 +38,8 @@ int simple_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *ne
 int simple_setattr(dentry *dentry, iattr *attributes);
 /// i_link.
 const char *simple_get_link(dentry *dentry, inode *inode, delayed_call *done);
+/// kfree(), for set_delayed_call() of a ->get_link() that makes a copy. Linux v6.12 fs/libfs.c.
+void kfree_link(void *text);
 extern const inode_operations simple_symlink_inode_operations;
 
 // --- Reading a directory that is its cached names ---
