@@ -52,7 +52,7 @@ casefs_disk *new_disk(const mock_mount_options &mounted_with, const casefs_optio
         return nullptr;
     }
     disk = new (memory) casefs_disk();
-    disk->mounted_with = mounted_with;
+    disk->watcher = mock_watcher(mounted_with);
     disk->options = options;
     disk->server = server;
     mutex_init(&disk->change_lock, "casefs.change_lock");
@@ -106,17 +106,7 @@ long casefs_unmount(super_block *sb)
     return generic_shutdown_super(sb);
 }
 
-// --- Filling the disk. A node is its file id. ---
-
-mock_node *node_of(u64 fileid)
-{
-    return reinterpret_cast<mock_node *>(fileid);
-}
-
-u64 fileid_of(const mock_node *node)
-{
-    return reinterpret_cast<u64>(node);
-}
+// --- Filling the disk ---
 
 /// Is there a name in this directory, on the server, that is one with this one? Fills in `found`,
 /// which may be the very name. 0 or a negative errno.

@@ -31,6 +31,9 @@
 #include "dcsim/mockfs/server_tree.h"
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/inode.h"
+#include "mock_watcher.h"
+#include "name_key.h"
+#include "server_client.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -53,7 +56,7 @@ struct casefs_folding {
 
 /// sb->s_fs_info.
 struct casefs_disk {
-    mock_mount_options mounted_with;
+    mock_watcher watcher;
     casefs_options options;
     server_tree *server;
     mutex change_lock;       ///< see above
@@ -64,11 +67,6 @@ struct casefs_disk {
 inline casefs_disk *casefs_disk_of(const super_block *sb)
 {
     return static_cast<casefs_disk *>(sb->s_fs_info);
-}
-
-inline const char *casefs_text(const dentry *dentry)
-{
-    return reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name));
 }
 
 // --- casefs_names.cc ---

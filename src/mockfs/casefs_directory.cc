@@ -18,17 +18,16 @@ namespace dcsim::inline DCSIM_BACKEND
 int casefs_find(const inode *dir, const dentry *dentry, server_entry *found)
 {
     server_tree *server = casefs_disk_of(dir->i_sb)->server;
-    const char *text = casefs_text(dentry);
-    const u32 length = dentry->d_name.len();
+    const name_key name = key_of(dentry);
     int error;
 
     if (IS_CASEFOLDED(dir))
-        return server_lookup_nocase(server, dir->i_ino, text, length, found);
-    error = server_lookup(server, dir->i_ino, text, length, &found->attributes);
+        return server_lookup_nocase(server, dir->i_ino, name.text, name.length, found);
+    error = server_lookup(server, dir->i_ino, name.text, name.length, &found->attributes);
     if (!error) {
-        found->length = length;
-        memcpy(found->name, text, length);
-        found->name[length] = 0;
+        found->length = static_cast<u32>(name.length);
+        memcpy(found->name, name.text, name.length);
+        found->name[name.length] = 0;
     }
     return error;
 }
@@ -46,8 +45,9 @@ bool caches_negatives(const inode *dir)
 
 bool has_spelling(const dentry *dentry, const server_entry &entry)
 {
-    return entry.length == dentry->d_name.len() &&
-           memcmp(entry.name, casefs_text(dentry), entry.length) == 0;
+    const name_key name = key_of(dentry);
+
+    return entry.length == name.length && memcmp(entry.name, name.text, name.length) == 0;
 }
 
 // --- Looking up ---
@@ -57,17 +57,13 @@ bool has_spelling(const dentry *dentry, const server_entry &entry)
 dentry *casefs_lookup(inode *dir, dentry *dentry, unsigned)
 {
     casefs_disk *disk = casefs_disk_of(dir->i_sb);
-    const mock_mount_options &watcher = disk->mounted_with;
+    int error = disk->watcher.before_lookup(dir, dentry);
     server_entry found;
     inode *inode;
     qstr exact;
-    int error = 0;
 
-    if (watcher.before_lookup)
-        error = watcher.before_lookup(watcher.argument, dir, dentry);
-    if (error < 0)
+    if (error)
         return ERR_PTR(error);
-
     error = casefs_find(dir, dentry, &found);
     if (error == -ENOENT)
         return caches_negatives(dir) ? d_splice_alias(nullptr, dentry) : nullptr;
@@ -102,14 +98,14 @@ inode *make_object(inode *dir, const dentry *dentry, umode_t mode, const char *b
                    casefs_folding *record)
 {
     casefs_disk *disk = casefs_disk_of(dir->i_sb);
-    const char *text = casefs_text(dentry);
-    const u32 length = dentry->d_name.len();
+    const name_key name = key_of(dentry);
     server_attributes made;
     inode *inode;
     int error = check_vacant(dir, dentry);
 
     if (!error)
-        error = server_create(disk->server, dir->i_ino, text, length, mode, body, true, &made);
+        error = server_create(disk->server, dir->i_ino, name.text, name.length, mode, body, true,
+                              &made);
     if (error)
         return ERR_PTR(error);
     // Before the inode, which gets its flag from here.
@@ -123,7 +119,7 @@ inode *make_object(inode *dir, const dentry *dentry, umode_t mode, const char *b
         list_del_init(&record->list);
         spin_unlock(&disk->folding_lock);
     }
-    server_remove(disk->server, dir->i_ino, text, length, S_ISDIR_mode(mode));
+    server_remove(disk->server, dir->i_ino, name.text, name.length, S_ISDIR_mode(mode));
     return inode;
 }
 
@@ -180,6 +176,7 @@ int casefs_symlink(inode *dir, dentry *dentry, const char *body)
 int casefs_link(dentry *old_dentry, inode *dir, dentry *dentry)
 {
     casefs_disk *disk = casefs_disk_of(dir->i_sb);
+    const name_key name = key_of(dentry);
     inode *inode = d_inode(old_dentry);
     server_attributes linked;
     int error;
@@ -187,8 +184,8 @@ int casefs_link(dentry *old_dentry, inode *dir, dentry *dentry)
     mutex_lock(&disk->change_lock);
     error = check_vacant(dir, dentry);
     if (!error)
-        error = server_link(disk->server, inode->i_ino, dir->i_ino, casefs_text(dentry),
-                            dentry->d_name.len(), &linked);
+        error =
+            server_link(disk->server, inode->i_ino, dir->i_ino, name.text, name.length, &linked);
     mutex_unlock(&disk->change_lock);
     if (error)
         return error;
@@ -247,24 +244,24 @@ int casefs_rmdir(inode *dir, dentry *dentry)
 int rename_on_server(const inode *old_dir, const dentry *old_dentry, const inode *new_dir,
                      const dentry *new_dentry, unsigned flags)
 {
-    server_entry from, to;
+    name_key to = key_of(new_dentry);
+    server_entry from, replaced;
     int error = find_dentry(old_dir, old_dentry, &from);
 
     if (error)
         return error;
     if (d_is_positive(new_dentry)) {
         // What is replaced keeps its spelling, as its entry on ext4's disk does.
-        error = find_dentry(new_dir, new_dentry, &to);
+        error = find_dentry(new_dir, new_dentry, &replaced);
+        if (!error)
+            to = {replaced.name, replaced.length};
     } else {
         error = check_vacant(new_dir, new_dentry);
-        to.length = new_dentry->d_name.len();
-        if (!error)
-            memcpy(to.name, casefs_text(new_dentry), to.length);
     }
     if (error)
         return error;
     return server_rename(casefs_disk_of(old_dir->i_sb)->server, old_dir->i_ino, from.name,
-                         from.length, new_dir->i_ino, to.name, to.length, flags);
+                         from.length, new_dir->i_ino, to.text, to.length, flags);
 }
 
 // As Linux v6.12 fs/ext4/namei.c ext4_rename2().

@@ -77,31 +77,12 @@ void casefs_refresh(inode *inode)
 namespace
 {
 
-void free_link(void *text)
-{
-    kfree(text);
-}
-
 // As Linux v6.12 fs/nfs/symlink.c nfs_get_link(), without a page to keep the text in.
 const char *casefs_get_link(dentry *dentry, inode *inode, delayed_call *done)
 {
-    const auto size = static_cast<size_t>(READ_ONCE(inode->i_size)) + 1;
-    char *text;
-    int length;
-
     if (!dentry)
         return ERR_PTR(-ECHILD);
-    text = static_cast<char *>(kmalloc(size));
-    if (!text)
-        return ERR_PTR(-ENOMEM);
-    // What a link says never changes.
-    length = server_readlink(casefs_disk_of(inode->i_sb)->server, inode->i_ino, text, size);
-    if (length < 0) {
-        kfree(text);
-        return ERR_PTR(length);
-    }
-    set_delayed_call(done, free_link, text);
-    return text;
+    return server_get_link(casefs_disk_of(inode->i_sb)->server, inode->i_ino, done);
 }
 
 /// Permissions go to the server; owners stay in the inode.

@@ -94,8 +94,8 @@ int casefs_d_revalidate_negative(inode *dir, const qstr *name, dentry *dentry, u
         return -ECHILD;
     // It may have become a file meanwhile, and be renamed.
     spin_lock(&dentry->d_lockref.lock);
-    const bool exact = dentry->d_name.len() == name->len &&
-                       memcmp(casefs_text(dentry), name->name, name->len) == 0;
+    const name_key known = key_of(dentry);
+    const bool exact = known.length == name->len && memcmp(known.text, name->name, name->len) == 0;
     spin_unlock(&dentry->d_lockref.lock);
     return exact;
 }
@@ -141,10 +141,7 @@ int casefs_d_revalidate(inode *dir, const qstr *name, dentry *dentry, unsigned f
 
 void casefs_d_release(dentry *dentry)
 {
-    const mock_mount_options &options = casefs_disk_of(dentry->d_sb)->mounted_with;
-
-    if (options.released)
-        options.released(options.argument, dentry);
+    casefs_disk_of(dentry->d_sb)->watcher.released(dentry);
 }
 
 constexpr dentry_operations exact_operations = {.d_release = casefs_d_release};

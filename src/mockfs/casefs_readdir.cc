@@ -6,18 +6,13 @@
 // name as a ->lookup() would find out: `prime` puts it into the cache.
 #include "casefs.h"
 #include "dcsim/kernel/err.h"
-#include "dcsim/vfs/file.h"
-#include "dcsim/vfs/libfs.h"
-#include "dcsim/vfs/lookup_era.h"
+#include "mock_readdir.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
 
 namespace
 {
-
-/// Positions are the server's cookies, behind the two of "." and "..".
-constexpr int64_t FIRST_POSITION = 2;
 
 /// Is the cached dentry the entry that was read? Then its inode learns what the server says.
 bool update_in_place(const dentry *dentry, const server_attributes &attributes)
@@ -34,7 +29,7 @@ bool update_in_place(const dentry *dentry, const server_attributes &attributes)
 
 // As Linux v6.12 fs/smb/client/readdir.c cifs_prime_dcache(). The directory's i_rwsem is held
 // shared: lookups of the same name run at the same time, and d_alloc_parallel() decides who is
-// first.
+// first. Best effort: what cannot be had now is left to a lookup.
 void casefs_prime_dcache(dentry *parent, qstr *name, const server_attributes &attributes)
 {
     caller_wait_queue wq;
@@ -43,7 +38,7 @@ void casefs_prime_dcache(dentry *parent, qstr *name, const server_attributes &at
     dentry = d_hash_and_lookup(parent, name);
     if (!dentry) {
 retry:
-        dentry = d_alloc_parallel(parent, name, wq.head());
+        dentry = alloc_entry(parent, name, wq.head());
     }
     if (IS_ERR(dentry))
         return;
@@ -66,27 +61,18 @@ retry:
 
 int casefs_readdir(file *file, dir_context *context)
 {
-    casefs_disk *disk = casefs_disk_of(file->f_inode->i_sb);
-    server_entry entry;
-    int more;
+    const casefs_disk *disk = casefs_disk_of(file->f_inode->i_sb);
 
-    if (!dir_emit_dots(file, context))
-        return 0;
-    for (;;) {
-        more = server_readdir(disk->server, file->f_inode->i_ino,
-                              static_cast<u64>(context->pos - FIRST_POSITION), &entry);
-        if (more <= 0)
-            return more;
-        if (disk->options.prime) {
-            qstr name = make_qstr(entry.name, entry.length);
+    return read_by_cookie(file, context, [=](u64 cookie, server_entry *entry) {
+        const int found = server_readdir(disk->server, file->f_inode->i_ino, cookie, entry);
 
-            casefs_prime_dcache(file->f_path.dentry, &name, entry.attributes);
+        if (found > 0 && disk->options.prime) {
+            qstr name = make_qstr(entry->name, entry->length);
+
+            casefs_prime_dcache(file->f_path.dentry, &name, entry->attributes);
         }
-        if (!dir_emit(context, entry.name, static_cast<int>(entry.length), entry.attributes.fileid,
-                      fs_umode_to_dtype(entry.attributes.mode)))
-            return 0;
-        context->pos = static_cast<int64_t>(entry.cookie) + FIRST_POSITION;
-    }
+        return found;
+    });
 }
 
 } // namespace

@@ -30,10 +30,11 @@
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/inode.h"
 #include "dcsim/vfs/libfs.h"
-#include "dcsim/vfs/lookup_era.h"
 #include "dcsim/vfs/namei.h"
 #include "dynfs_entry.h"
 #include "mock_options.h"
+#include "mock_readdir.h"
+#include "name_key.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -173,10 +174,7 @@ constexpr super_operations dynfs_super_operations = {
 
 void dynfs_d_release(dentry *dentry)
 {
-    const mock_mount_options &options = disk_of(dentry->d_sb)->options;
-
-    if (options.released)
-        options.released(options.argument, dentry);
+    disk_of(dentry->d_sb)->watcher.released(dentry);
 }
 
 // Linux v6.12 fs/proc/base.c pid_revalidate(), pid_update_inode(), with the arguments of v6.14.
@@ -272,20 +270,16 @@ dentry *instantiate(dentry *dentry, dynfs_entry *entry)
 dentry *dynfs_lookup(inode *dir, dentry *dentry, unsigned)
 {
     dynfs_disk *disk = disk_of(dir->i_sb);
-    const mock_mount_options &options = disk->options;
+    const int error = disk->watcher.before_lookup(dir, dentry);
+    const name_key name = key_of(dentry);
     struct dentry *result;
     dynfs_entry *entry;
 
-    if (options.before_lookup) {
-        int error = options.before_lookup(options.argument, dir, dentry);
-        if (error < 0)
-            return ERR_PTR(error);
-    }
-    if (dentry->d_name.len() > NAME_MAX_LENGTH)
+    if (error)
+        return ERR_PTR(error);
+    if (name.length > NAME_MAX_LENGTH)
         return ERR_PTR(-ENAMETOOLONG);
-    entry = dynfs_find_child(disk, entry_of(dir),
-                             reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)),
-                             dentry->d_name.len());
+    entry = dynfs_find_child(disk, entry_of(dir), name.text, name.length);
     if (!entry)
         return ERR_PTR(-ENOENT);
     result = instantiate(dentry, entry);
@@ -295,7 +289,8 @@ dentry *dynfs_lookup(inode *dir, dentry *dentry, unsigned)
 
 // --- Reading a directory ---
 
-/// The dentry of an entry that the caller holds, looked up if need be; referenced, or ERR_PTR.
+/// The dentry of an entry that the caller holds, looked up if need be; referenced, or ERR_PTR,
+/// which can be -EWOULDBLOCK (alloc_entry()).
 dentry *find_or_instantiate(dentry *dir, qstr *name, dynfs_entry *entry)
 {
     dentry *child = d_hash_and_lookup(dir, name);
@@ -304,7 +299,7 @@ dentry *find_or_instantiate(dentry *dir, qstr *name, dynfs_entry *entry)
 
     if (child)
         return child;
-    child = d_alloc_parallel(dir, name, wq.head());
+    child = alloc_entry(dir, name, wq.head());
     if (IS_ERR(child) || !d_in_lookup(child))
         return child;
     result = instantiate(child, entry);
@@ -316,7 +311,10 @@ dentry *find_or_instantiate(dentry *dir, qstr *name, dynfs_entry *entry)
     return child;
 }
 
-// Linux v6.12 fs/proc/base.c proc_fill_cache(), fs/proc/proc_sysctl.c proc_sys_fill_cache().
+// Linux v6.12 fs/proc/base.c proc_fill_cache(), fs/proc/proc_sysctl.c proc_sys_fill_cache(). While
+// somebody else is looking the name up and must not be waited for, there is no inode to take the
+// number of, and it is told as proc tells it without memory; /proc/sys as well, which would end the
+// directory here and hide what comes after.
 bool fill_cache(file *file, dir_context *context, dynfs_entry *entry)
 {
     dentry *dir = file->f_path.dentry;
@@ -329,7 +327,7 @@ bool fill_cache(file *file, dir_context *context, dynfs_entry *entry)
         ino = d_inode(child)->i_ino;
         type = fs_umode_to_dtype(READ_ONCE(d_inode(child)->i_mode));
         dput(child);
-    } else if (disk_of(dir->d_sb)->sysctl) {
+    } else if (disk_of(dir->d_sb)->sysctl && child != ERR_PTR(-EWOULDBLOCK)) {
         return false;
     }
     return dir_emit(context, entry->name, static_cast<int>(entry->name_length), ino, type);
@@ -513,7 +511,7 @@ super_block *dynfs_mount(const mock_mount_options &options, const char *id)
     disk = dynfs_new_disk();
     if (!disk)
         return ERR_PTR(-ENOMEM);
-    disk->options = options;
+    disk->watcher = mock_watcher(options);
     disk->sysctl = sysctl;
     disk->flush = flush;
     WRITE_LOCKED(disk->last_ino, options.last_used_ino);

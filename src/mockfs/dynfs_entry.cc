@@ -49,6 +49,14 @@ void free_entry(rcu_head *head)
     kfree(container_of(head, dynfs_entry, rcu));
 }
 
+void free_disk(rcu_head *head)
+{
+    auto *disk = container_of(head, dynfs_disk, rcu);
+
+    disk->~dynfs_disk();
+    kfree(disk);
+}
+
 /// The child of that name, without a reference. disk->lock held.
 dynfs_entry *find_locked(dynfs_entry *directory, const name_key &name)
 {
@@ -314,6 +322,8 @@ dynfs_disk *dynfs_new_disk()
     return disk;
 }
 
+// The disk itself as Linux v6.12 fs/proc/root.c proc_kill_sb() frees its fs_info: a walk in RCU
+// mode that began before the unmount may be comparing a name.
 void dynfs_free_disk(dynfs_disk *disk)
 {
     spin_lock(&disk->lock);
@@ -327,8 +337,7 @@ void dynfs_free_disk(dynfs_disk *disk)
     }
     spin_unlock(&disk->lock);
     dynfs_put(disk->root);
-    disk->~dynfs_disk();
-    kfree(disk);
+    call_rcu(&disk->rcu, free_disk);
 }
 
 dynfs_entry *dynfs_get(dynfs_entry *entry)

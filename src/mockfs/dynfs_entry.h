@@ -14,6 +14,7 @@
 #include "dcsim/kernel/spinlock.h"
 #include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/vfs/cred.h"
+#include "mock_watcher.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -43,9 +44,9 @@ struct dynfs_entry {
     rcu_head rcu;
 };
 
-/// sb->s_fs_info.
+/// sb->s_fs_info. Freed a grace period after the unmount: ->d_compare takes its lock in RCU.
 struct dynfs_disk {
-    mock_mount_options options;
+    mock_watcher watcher;
     int64_t sysctl; ///< the mount options
     int64_t flush;
 
@@ -56,11 +57,14 @@ struct dynfs_disk {
     once<long> flushes_pending; ///< written under the lock, read as a hint without
     long live;                  ///< objects
     once<u64> last_ino;
+
+    rcu_head rcu;
 };
 
 /// A disk with a root; nullptr without memory.
 dynfs_disk *dynfs_new_disk();
-/// Frees it and what is in its tree. Nobody uses it any more.
+/// Frees what is in its tree, and itself when those in RCU have left it. Nobody else uses it any
+/// more.
 void dynfs_free_disk(dynfs_disk *disk);
 
 dynfs_entry *dynfs_get(dynfs_entry *entry);

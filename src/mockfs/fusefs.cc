@@ -15,6 +15,7 @@
 #include "dcsim/vfs/file.h"
 #include "fusefs_internal.h"
 #include "mock_options.h"
+#include "server_client.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -162,12 +163,21 @@ bool deliver_forget(fuse_conn *fc)
 
 // --- Mounting ---
 
-void free_conn(fuse_conn *fc)
+void delayed_release(rcu_head *head)
+{
+    auto *fc = container_of(head, fuse_conn, rcu);
+
+    fc->~fuse_conn();
+    kfree(fc);
+}
+
+// As Linux v6.12 fs/fuse/inode.c fuse_conn_put(): walks in RCU mode may still be in the file
+// system, and ask whether an entry has expired. They do not get as far as the daemon.
+void fuse_conn_put(fuse_conn *fc)
 {
     if (fc->daemon)
         fuse_daemon_destroy(fc->daemon);
-    fc->~fuse_conn();
-    kfree(fc);
+    call_rcu(&fc->rcu, delayed_release);
 }
 
 fuse_conn *new_conn(const mock_mount_options &options, const fuse_settings &settings)
@@ -178,7 +188,7 @@ fuse_conn *new_conn(const mock_mount_options &options, const fuse_settings &sett
     if (!memory)
         return nullptr;
     fc = new (memory) fuse_conn();
-    fc->options = options;
+    fc->watcher = mock_watcher(options);
     fc->settings = settings;
     WRITE_LOCKED(fc->clock, u64{1});
     WRITE_LOCKED(fc->first_expiry, NEVER);
@@ -188,7 +198,7 @@ fuse_conn *new_conn(const mock_mount_options &options, const fuse_settings &sett
     INIT_LIST_HEAD(&fc->notifications);
     fc->daemon = fuse_daemon_create(options.last_used_ino + 1);
     if (!fc->daemon) {
-        free_conn(fc);
+        fuse_conn_put(fc);
         return nullptr;
     }
     server_set_delay(fuse_daemon_files(fc->daemon), static_cast<u64>(settings.delay_us));
@@ -235,14 +245,14 @@ super_block *fuse_mount(const mock_mount_options &options, const char *id)
         return ERR_PTR(-ENOMEM);
     sb = alloc_super(&fuse_type, id);
     if (!sb) {
-        free_conn(fc);
+        fuse_conn_put(fc);
         return ERR_PTR(-ENOMEM);
     }
     if (!fuse_fill_super(sb, fc)) {
         generic_shutdown_super(sb);
         while (deliver_forget(fc)) {
         }
-        free_conn(fc);
+        fuse_conn_put(fc);
         return ERR_PTR(-ENOMEM);
     }
     return sb;
@@ -266,21 +276,11 @@ long fuse_unmount(super_block *sb)
     }
     left = static_cast<long>(fuse_daemon_lookups(fc->daemon));
     WARN(left, "%ld lookups were not given back to the daemon", left);
-    free_conn(fc);
+    fuse_conn_put(fc);
     return left;
 }
 
 // --- The daemon's side ---
-
-mock_node *node_of(u64 fileid)
-{
-    return reinterpret_cast<mock_node *>(fileid);
-}
-
-u64 fileid_of(const mock_node *node)
-{
-    return reinterpret_cast<u64>(node);
-}
 
 mock_node *fuse_root_node(super_block *sb)
 {

@@ -14,21 +14,14 @@
 #include "dcsim/vfs/libfs.h"
 #include "dcsim/vfs/namei.h"
 #include "fusefs_internal.h"
+#include "name_key.h"
+#include "server_client.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
 
 namespace
 {
-
-/// The longest body of a symbolic link, with its NUL.
-constexpr size_t LONGEST_BODY = 4096;
-
-/// Stable: only positive dentries are renamed, and the directory's i_rwsem keeps those in place.
-const char *text_of(const dentry *entry)
-{
-    return reinterpret_cast<const char *>(READ_ONCE(entry->d_name.name));
-}
 
 // Linux v6.12 fs/fuse/dir.c fuse_invalidate_entry().
 void fuse_invalidate_entry(dentry *entry)
@@ -66,17 +59,17 @@ inode *iget_or_forget(super_block *sb, const server_attributes *attributes,
 inode *fuse_lookup_name(inode *dir, const dentry *entry)
 {
     fuse_conn *fc = get_fuse_conn(dir);
+    const name_key name = key_of(entry);
     server_attributes attributes;
     fuse_forget_link *forget;
     int error;
 
-    if (entry->d_name.len() > NAME_MAX_LENGTH)
+    if (name.length > NAME_MAX_LENGTH)
         return ERR_PTR(-ENAMETOOLONG);
     forget = fuse_alloc_forget();
     if (!forget)
         return ERR_PTR(-ENOMEM);
-    error = fuse_daemon_lookup(fc->daemon, get_node_id(dir), text_of(entry), entry->d_name.len(),
-                               &attributes);
+    error = fuse_daemon_lookup(fc->daemon, get_node_id(dir), name.text, name.length, &attributes);
     if (error) {
         kfree(forget);
         return ERR_PTR(error);
@@ -87,16 +80,13 @@ inode *fuse_lookup_name(inode *dir, const dentry *entry)
 // Linux v6.12 fs/fuse/dir.c fuse_lookup().
 dentry *fuse_lookup(inode *dir, dentry *entry, unsigned)
 {
-    const mock_mount_options &options = get_fuse_conn(dir)->options;
+    const int error = get_fuse_conn(dir)->watcher.before_lookup(dir, entry);
     dentry *newent;
     inode *inode;
     bool found = true;
 
-    if (options.before_lookup) {
-        int error = options.before_lookup(options.argument, dir, entry);
-        if (error < 0)
-            return ERR_PTR(error);
-    }
+    if (error)
+        return ERR_PTR(error);
     inode = fuse_lookup_name(dir, entry);
     if (inode == ERR_PTR(-ENOENT)) {
         // The daemon says no more than that, and in particular not for how long.
@@ -118,6 +108,7 @@ dentry *fuse_lookup(inode *dir, dentry *entry, unsigned)
 int fuse_create_open(inode *dir, dentry *entry, file *file, unsigned flags, umode_t mode)
 {
     fuse_conn *fc = get_fuse_conn(dir);
+    const name_key name = key_of(entry);
     fuse_forget_link *forget = fuse_alloc_forget();
     server_attributes attributes;
     inode *inode;
@@ -125,7 +116,7 @@ int fuse_create_open(inode *dir, dentry *entry, file *file, unsigned flags, umod
 
     if (!forget)
         return -ENOMEM;
-    error = fuse_daemon_make(fc->daemon, get_node_id(dir), text_of(entry), entry->d_name.len(),
+    error = fuse_daemon_make(fc->daemon, get_node_id(dir), name.text, name.length,
                              static_cast<umode_t>((mode & ~S_IFMT_MASK) | S_IFREG_TYPE), nullptr,
                              flags & OPEN_EXCL, &attributes);
     if (error) {
@@ -181,12 +172,14 @@ int create_new_entry(inode *dir, dentry *entry, umode_t type, Make make)
 
 int make_entry(inode *dir, dentry *entry, umode_t mode, const char *body)
 {
-    if (entry->d_name.len() > NAME_MAX_LENGTH)
+    const name_key name = key_of(entry);
+
+    if (name.length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
     return create_new_entry(dir, entry, mode & S_IFMT_MASK,
-                            [&](fuse_daemon *daemon, server_attributes *out) {
-                                return fuse_daemon_make(daemon, get_node_id(dir), text_of(entry),
-                                                        entry->d_name.len(), mode, body, true, out);
+                            [=](fuse_daemon *daemon, server_attributes *out) {
+                                return fuse_daemon_make(daemon, get_node_id(dir), name.text,
+                                                        name.length, mode, body, true, out);
                             });
 }
 
@@ -212,7 +205,7 @@ int fuse_mkdir(inode *dir, dentry *entry, umode_t mode)
 // Linux v6.12 fs/fuse/dir.c fuse_symlink().
 int fuse_symlink(inode *dir, dentry *entry, const char *body)
 {
-    if (strlen(body) >= LONGEST_BODY)
+    if (strlen(body) >= PATH_MAX_LENGTH)
         return -ENAMETOOLONG;
     return make_entry(dir, entry, S_IFLNK_TYPE | 0777, body);
 }
@@ -220,15 +213,16 @@ int fuse_symlink(inode *dir, dentry *entry, const char *body)
 // Linux v6.12 fs/fuse/dir.c fuse_link().
 int fuse_link(dentry *old_dentry, inode *dir, dentry *entry)
 {
+    const name_key name = key_of(entry);
     inode *inode = d_inode(old_dentry);
 
-    if (entry->d_name.len() > NAME_MAX_LENGTH)
+    if (name.length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
     return create_new_entry(dir, entry, READ_ONCE(inode->i_mode) & S_IFMT_MASK,
-                            [&](fuse_daemon *daemon, server_attributes *out) {
+                            [=](fuse_daemon *daemon, server_attributes *out) {
                                 return fuse_daemon_link(daemon, get_node_id(inode),
-                                                        get_node_id(dir), text_of(entry),
-                                                        entry->d_name.len(), out);
+                                                        get_node_id(dir), name.text, name.length,
+                                                        out);
                             });
 }
 
@@ -281,8 +275,8 @@ void fuse_entry_unlinked(dentry *entry)
 int remove_entry(inode *dir, dentry *entry, bool directory)
 {
     server_tree *files = fuse_daemon_files(get_fuse_conn(dir)->daemon);
-    int error =
-        server_remove(files, get_node_id(dir), text_of(entry), entry->d_name.len(), directory);
+    const name_key name = key_of(entry);
+    int error = server_remove(files, get_node_id(dir), name.text, name.length, directory);
 
     if (!error) {
         fuse_dir_changed(dir);
@@ -309,14 +303,15 @@ int fuse_rmdir(inode *dir, dentry *entry)
 int fuse_rename(inode *olddir, dentry *oldent, inode *newdir, dentry *newent, unsigned flags)
 {
     server_tree *files = fuse_daemon_files(get_fuse_conn(olddir)->daemon);
+    const name_key from = key_of(oldent), to = key_of(newent);
     int error;
 
     if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
         return -EINVAL;
-    if (newent->d_name.len() > NAME_MAX_LENGTH)
+    if (to.length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
-    error = server_rename(files, get_node_id(olddir), text_of(oldent), oldent->d_name.len(),
-                          get_node_id(newdir), text_of(newent), newent->d_name.len(), flags);
+    error = server_rename(files, get_node_id(olddir), from.text, from.length, get_node_id(newdir),
+                          to.text, to.length, flags);
     if (!error) {
         fuse_dir_changed(olddir);
         if (olddir != newdir)
@@ -336,23 +331,10 @@ int fuse_rename(inode *olddir, dentry *oldent, inode *newdir, dentry *newent, un
 // Linux v6.12 fs/fuse/dir.c fuse_get_link(): a copy for each reader, and not in RCU mode.
 const char *fuse_get_link(dentry *entry, inode *inode, delayed_call *done)
 {
-    server_tree *files = fuse_daemon_files(get_fuse_conn(inode)->daemon);
-    char *body;
-    int length;
-
     if (!entry)
         return ERR_PTR(-ECHILD);
-    body = static_cast<char *>(kmalloc(LONGEST_BODY));
-    if (!body)
-        return ERR_PTR(-ENOMEM);
-    length = server_readlink(files, get_node_id(inode), body, LONGEST_BODY);
-    if (length < 0) {
-        kfree(body);
-        return ERR_PTR(length);
-    }
-    set_delayed_call(
-        done, [](void *memory) { kfree(memory); }, body);
-    return body;
+    return server_get_link(fuse_daemon_files(get_fuse_conn(inode)->daemon), get_node_id(inode),
+                           done);
 }
 
 // Linux v6.12 fs/fuse/dir.c fuse_getattr(), with attributes that are never believed.

@@ -88,11 +88,9 @@ void free_fuse_dentry(rcu_head *head)
 // tree's lock is outside that.
 void fuse_dentry_release(dentry *entry)
 {
-    const mock_mount_options &options = get_fuse_conn_super(entry->d_sb)->options;
     fuse_dentry *fd = get_fuse_dentry(entry);
 
-    if (options.released)
-        options.released(options.argument, entry);
+    get_fuse_conn_super(entry->d_sb)->watcher.released(entry);
     fuse_dentry_tree_del_node(entry);
     // Walks in RCU mode look at its time.
     call_rcu(&fd->rcu, free_fuse_dentry);

@@ -14,6 +14,7 @@
 #include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/vfs/inode.h"
 #include "fusefs_daemon.h"
+#include "mock_watcher.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -68,7 +69,7 @@ struct fuse_settings {
     int64_t delay_us;
 };
 
-/// sb->s_fs_info.
+/// sb->s_fs_info. Freed a grace period after the unmount: walks in RCU mode look at the clock.
 ///
 /// Locking
 ///   lock               guards the two queues; leaf
@@ -76,7 +77,7 @@ struct fuse_settings {
 ///                      ->d_release() takes it, so a dentry that is in the tree stays as long as it
 ///                      is held.
 struct fuse_conn {
-    mock_mount_options options;
+    mock_watcher watcher;
     fuse_settings settings;
     fuse_daemon *daemon;
     once<u64> clock;
@@ -90,6 +91,8 @@ struct fuse_conn {
     spinlock_t dentry_tree_lock;
     fuse_dentry_tree dentry_tree;
     once<u64> first_expiry; ///< of the first in the tree, or NEVER; a hint without the lock
+
+    rcu_head rcu;
 };
 
 inline constexpr u64 NEVER = ~u64{0};

@@ -3,14 +3,12 @@
 // Reading a directory of fusefs. With the option readdirplus the daemon tells of each object as
 // well, and every entry is put into the cache. Source: fs/fuse/readdir.c.
 //
-// A position is 2 and the daemon's cookie of the entry before.
+// A position is that of the daemon's cookie of the entry before.
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/vfs/dcache.h"
-#include "dcsim/vfs/file.h"
-#include "dcsim/vfs/libfs.h"
-#include "dcsim/vfs/lookup_era.h"
 #include "fusefs_internal.h"
+#include "mock_readdir.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -70,7 +68,7 @@ dentry *link_new(dentry *dentry, const server_attributes *attributes)
 }
 
 // Linux v6.12 fs/fuse/readdir.c fuse_direntplus_link(). With an error the lookup that the entry is
-// has not been counted.
+// has not been counted; one is that somebody else is looking the name up (alloc_entry()).
 int fuse_direntplus_link(file *file, const server_entry *entry)
 {
     dentry *parent = file->f_path.dentry;
@@ -80,7 +78,7 @@ int fuse_direntplus_link(file *file, const server_entry *entry)
 
     for (;;) {
         if (!dentry) {
-            dentry = d_alloc_parallel(parent, &name, wq.head());
+            dentry = alloc_entry(parent, &name, wq.head());
             if (IS_ERR(dentry))
                 return static_cast<int>(PTR_ERR(dentry));
         }
@@ -132,16 +130,10 @@ bool report_entries(file *file, dir_context *context, const server_entry *entrie
     bool over = false;
 
     for (const server_entry *entry = entries; entry < entries + count; entry++) {
-        const server_attributes &attributes = entry->attributes;
-
-        if (!over) {
-            over = !dir_emit(context, entry->name, static_cast<int>(entry->length),
-                             attributes.fileid, fs_umode_to_dtype(attributes.mode));
-            if (!over)
-                context->pos = static_cast<int64_t>(entry->cookie) + 2;
-        }
+        if (!over)
+            over = !emit_server_entry(context, *entry);
         if (fc->settings.readdirplus && fuse_direntplus_link(file, entry))
-            fuse_daemon_forget(fc->daemon, attributes.fileid, 1);
+            fuse_daemon_forget(fc->daemon, entry->attributes.fileid, 1);
     }
     return !over;
 }
@@ -158,7 +150,7 @@ int fuse_readdir(file *file, dir_context *context)
     if (!entries)
         return -ENOMEM;
     do {
-        count = ask_for_entries(file, static_cast<u64>(context->pos - 2), entries);
+        count = ask_for_entries(file, cookie_of_position(context->pos), entries);
     } while (count > 0 && report_entries(file, context, entries, count));
     kfree(entries);
     return count < 0 ? count : 0;

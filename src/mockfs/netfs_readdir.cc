@@ -12,10 +12,7 @@
 #include <cstring>
 
 #include "dcsim/kernel/err.h"
-#include "dcsim/vfs/file.h"
-#include "dcsim/vfs/libfs.h"
-#include "dcsim/vfs/lookup_era.h"
-#include "dcsim/vfs/proposed.h"
+#include "mock_readdir.h"
 #include "netfs_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -24,24 +21,12 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
-/// Positions: "." and "..", then the server's cookies.
-constexpr int64_t FIRST_COOKIE_POSITION = 2;
-
 // Linux v6.12 fs/nfs/dir.c nfs_same_file().
 bool nfs_same_file(const dentry *dentry, const server_attributes &fattr)
 {
     const inode *inode = d_inode(dentry);
 
     return inode && !NFS_STALE(inode) && fattr.fileid == NFS_FILEID(inode);
-}
-
-/// The dentry to fill in: in lookup and then this task's, or not. Referenced or ERR_PTR.
-dentry *alloc_entry(dentry *parent, qstr *name, wait_queue_head_t *wq)
-{
-    // v3 17/19: the directory is locked, and who has the name in lookup may be waiting for that.
-    if (lookup_outside_rwsem)
-        return d_alloc_noblock(parent, name);
-    return d_alloc_parallel(parent, name, wq);
 }
 
 // Linux v6.12 fs/nfs/dir.c nfs_prime_dcache().
@@ -94,24 +79,15 @@ int nfs_readdir(file *file, dir_context *context)
 {
     inode *dir = file->f_inode;
     const nfs_server *server = NFS_SERVER(dir);
-    server_entry entry;
 
-    if (!dir_emit_dots(file, context))
-        return 0;
-    for (;;) {
-        unsigned long dir_verifier = nfs_save_change_attribute(dir);
-        u64 cookie = static_cast<u64>(context->pos - FIRST_COOKIE_POSITION);
-        int found = server_readdir(server->tree, NFS_FILEID(dir), cookie, &entry);
+    return read_by_cookie(file, context, [=](u64 cookie, server_entry *entry) {
+        const unsigned long dir_verifier = nfs_save_change_attribute(dir);
+        const int found = server_readdir(server->tree, NFS_FILEID(dir), cookie, entry);
 
-        if (found <= 0)
-            return found;
-        if (server->readdirplus)
-            nfs_prime_dcache(file->f_path.dentry, &entry, dir_verifier);
-        if (!dir_emit(context, entry.name, static_cast<int>(entry.length), entry.attributes.fileid,
-                      fs_umode_to_dtype(entry.attributes.mode)))
-            return 0;
-        context->pos = static_cast<int64_t>(entry.cookie) + FIRST_COOKIE_POSITION;
-    }
+        if (found > 0 && server->readdirplus)
+            nfs_prime_dcache(file->f_path.dentry, entry, dir_verifier);
+        return found;
+    });
 }
 
 } // namespace

@@ -31,13 +31,16 @@ constexpr const mock_filesystem *fs = &casefs_filesystem;
 super_block *sb;
 
 /// An empty disk whose root folds.
-void mount_in(lookup_era era, const std::vector<mock_option> &options)
+void mount_in(lookup_era era, const std::vector<mock_option> &options, bool outside = false)
 {
     mock_mount_options mount_options;
 
-    explore_check(
-        vfs_init({.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0, .era = era}) == 0,
-        "the vfs starts");
+    explore_check(vfs_init({.dhash_entries = 2,
+                            .ihash_entries = 2,
+                            .in_lookup_shift = 0,
+                            .era = era,
+                            .lookup_outside_rwsem = outside}) == 0,
+                  "the vfs starts");
     mount_options.options = options;
     sb = fs->mount(mount_options, "test");
     explore_check(!IS_ERR(sb), "mounted");
@@ -343,6 +346,31 @@ TEST_P(CasefsEras, ReadingADirectoryMeetsALookup)
     expect(program_in(GetParam(), form_of_cifs,
                       {{"reader", read_root}, {"walker", [] { find_folded("FOO"); }}}),
            std::nullopt);
+}
+
+// Where names are put in lookup before the directory is locked, the reader does without a dentry
+// for a name that somebody is looking up.
+TEST(CasefsExplored, AReaderDoesNotWaitForALookupThatWaitsForItsLock)
+{
+    for (const lookup_era era : {ERA_V3, ERA_7_2}) {
+        static bool asked, unasked;
+        exploration program = program_in(
+            era, form_of_cifs, {{"reader", read_root}, {"walker", [] { find_folded("FOO"); }}});
+
+        asked = unasked = false;
+        program.setup = [era] {
+            mount_in(era, form_of_cifs, true);
+            add_file(fs->root_node(sb), "Foo");
+        };
+        program.finally = [] {
+            (vfs_counter_value(FS_LOOKUPS) ? asked : unasked) = true;
+            names_are_one("Foo", "foo");
+            unmount();
+        };
+        program.options.preemptions = 1;
+        EXPECT_THAT(explore(program), Holds()) << lookup_era_name(era);
+        EXPECT_TRUE(asked && unasked) << lookup_era_name(era);
+    }
 }
 
 TEST(CasefsExplored, ReadingADirectoryReplacesWhatTheServerReplaced)

@@ -10,6 +10,7 @@
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "rcu_walk.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -24,18 +25,21 @@ super_block *sb;
 
 /// What the tasks of an execution found, for what is checked after them.
 struct findings {
-    once<u64> read;   ///< the number that reading the directory told
-    once<u64> looked; ///< the number that the lookup found
+    once<u64> read;      ///< the number that reading the directory told
+    once<unsigned> type; ///< and the type, with that
+    once<u64> names;     ///< how many names it told
+    once<u64> looked;    ///< the number that the lookup found
 } * found;
 
-void set_up(bool sysctl, lookup_era era)
+void set_up(bool sysctl, lookup_era era, bool outside = false)
 {
     const mock_option options[] = {{"sysctl", sysctl}, {"flush", 1}};
     vfs_config config = {.dhash_entries = 2, .ihash_entries = 2, .in_lookup_shift = 0};
     mock_mount_options mount_options;
 
     config.era = era;
-    vfs_init(config);
+    config.lookup_outside_rwsem = outside;
+    explore_check(vfs_init(config) == 0, "the vfs starts");
     mount_options.options = options;
     sb = dynfs_filesystem.mount(mount_options, "dyn");
     dynfs_filesystem.add_node(sb, dynfs_filesystem.root_node(sb), "1", 1, S_IFREG_TYPE | 0444,
@@ -49,10 +53,13 @@ void finish()
     explore_check(vfs_exit().none(), "nothing is left");
 }
 
-bool note_number(dir_context *, const char *name, int, int64_t, ino_t ino, unsigned)
+bool note_number(dir_context *, const char *name, int, int64_t, ino_t ino, unsigned type)
 {
-    if (*name == '1')
+    WRITE_ONCE(found->names, READ_ONCE(found->names) + 1);
+    if (*name == '1') {
         WRITE_ONCE(found->read, ino);
+        WRITE_ONCE(found->type, type);
+    }
     return true;
 }
 
@@ -136,6 +143,41 @@ TEST(DynfsExplored, ReadingAndALookupAgreeOnTheNumber)
     }
 }
 
+// Where names are put in lookup before the directory is locked, the reader holds what the lookup
+// needs and must not wait for it. It tells the name without a number rather than a wrong one, and
+// goes on.
+TEST(DynfsExplored, AReaderDoesNotWaitForALookupThatWaitsForItsLock)
+{
+    for (const bool sysctl : {false, true}) {
+        for (const lookup_era era : {ERA_V3, ERA_7_2}) {
+            static bool told, untold;
+            exploration program = two_tasks(sysctl, era, read_root, look_up_and_note);
+
+            told = untold = false;
+            program.options.preemptions = 1;
+            program.setup = [=] {
+                set_up(sysctl, era, true);
+                dynfs_filesystem.add_node(sb, dynfs_filesystem.root_node(sb), "2", 1,
+                                          S_IFREG_TYPE | 0444, nullptr);
+            };
+            program.finally = [] {
+                const bool has_number = READ_ONCE(found->read) == READ_ONCE(found->looked);
+
+                (has_number ? told : untold) = true;
+                explore_check(READ_ONCE(found->names) == 4, "., .. and both names are told");
+                explore_check(has_number || READ_ONCE(found->read) == 1, "its number, or none");
+                explore_check(has_number == (READ_ONCE(found->type) != 0), "with a type, or none");
+                read_root();
+                explore_check(READ_ONCE(found->read) == READ_ONCE(found->looked),
+                              "afterwards both say one number");
+                finish();
+            };
+            EXPECT_THAT(explore(program), Holds()) << lookup_era_name(era) << sysctl;
+            EXPECT_TRUE(told && untold) << lookup_era_name(era) << sysctl;
+        }
+    }
+}
+
 TEST(DynfsExplored, AProcessExitsWhileItIsLookedUp)
 {
     for (const bool sysctl : {false, true}) {
@@ -192,6 +234,27 @@ TEST(DynfsExplored, TwoLookupsOfOneTableMakeOneDentry)
             finish();
         };
         EXPECT_THAT(explore(program), Holds()) << lookup_era_name(era);
+    }
+}
+
+// --- Unmounting ---
+
+// The walk may be comparing a name, or asking whether it is good, when everything is taken down.
+TEST(DynfsExplored, AWalkInRcuModeBesideTheUnmount)
+{
+    for (const bool sysctl : {false, true}) {
+        exploration program = two_tasks(
+            sysctl, ERA_7_2, [] { walk_in_rcu_mode("1"); },
+            [] { unmount_beside_walks(dynfs_filesystem, sb); });
+
+        program.setup = [=] {
+            set_up(sysctl, ERA_7_2);
+            look_up();
+            begin_walks_at(sb->s_root);
+        };
+        program.options.preemptions = 1;
+        program.finally = [] { explore_check(vfs_exit().none(), "nothing is left"); };
+        EXPECT_THAT(explore(program), Holds()) << sysctl;
     }
 }
 

@@ -11,6 +11,7 @@
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "rcu_walk.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -26,6 +27,7 @@ super_block *sb;
 struct scene {
     std::vector<mock_option> options;
     lookup_era era = ERA_7_2;
+    bool outside = false; ///< names are put in lookup before the directory is locked
 };
 
 void set_up(const scene &scene)
@@ -34,7 +36,8 @@ void set_up(const scene &scene)
     mock_mount_options mount_options;
 
     config.era = scene.era;
-    vfs_init(config);
+    config.lookup_outside_rwsem = scene.outside;
+    explore_check(vfs_init(config) == 0, "the vfs starts");
     mount_options.options = scene.options;
     sb = fusefs_filesystem.mount(mount_options, "fuse");
     fusefs_filesystem.add_node(sb, fusefs_filesystem.root_node(sb), "f", 1, S_IFREG_TYPE | 0644,
@@ -136,6 +139,24 @@ TEST(FusefsExplored, ReadingAndALookupMakeOneDentry)
     }
 }
 
+// A reader who must not wait does without a dentry, and gives the lookup back that the entry was.
+TEST(FusefsExplored, AReaderDoesNotWaitForALookupThatWaitsForItsLock)
+{
+    for (const lookup_era era : {ERA_V3, ERA_7_2}) {
+        static bool asked, unasked;
+        exploration program = two_tasks({{}, era, true}, read_root, look_up);
+
+        asked = unasked = false;
+        program.options.preemptions = 1;
+        program.finally = [] {
+            (vfs_counter_value(FS_LOOKUPS) ? asked : unasked) = true;
+            finish();
+        };
+        EXPECT_THAT(explore(program), Holds()) << lookup_era_name(era);
+        EXPECT_TRUE(asked && unasked) << lookup_era_name(era);
+    }
+}
+
 TEST(FusefsExplored, TwoReadersMakeOneDentry)
 {
     EXPECT_THAT(explore(two_tasks({}, read_root, read_root)), Holds());
@@ -175,6 +196,24 @@ TEST(FusefsExplored, WhoLooksUpWhatTheDaemonRemoves)
         look_up();
     };
     program.options.preemptions = 1;
+    EXPECT_THAT(explore(program), Holds());
+}
+
+// --- Unmounting ---
+
+// The walk may be asking whether an entry has expired when everything is taken down.
+TEST(FusefsExplored, AWalkInRcuModeBesideTheUnmount)
+{
+    exploration program = two_tasks(
+        {}, [] { walk_in_rcu_mode("f"); }, [] { unmount_beside_walks(fusefs_filesystem, sb); });
+
+    program.setup = [] {
+        set_up({});
+        look_up();
+        begin_walks_at(sb->s_root);
+    };
+    program.options.preemptions = 1;
+    program.finally = [] { explore_check(vfs_exit().none(), "nothing is left"); };
     EXPECT_THAT(explore(program), Holds());
 }
 
