@@ -178,6 +178,26 @@ TEST_F(BadUse, SoIsOneFromDAllocParallelWithoutItsOrigin)
                                                    Not(HasSubstr("thread ")))));
 }
 
+// There the room of d_lru had a pointer to the caller's queue in it.
+TEST_F(BadUse, WithACallersQueueTheRoomOfTheLruLinksIsInOrderAgain)
+{
+    bool linked = true;
+
+    callbacks.release = [&](dentry *dentry) { linked = !list_empty(&dentry->d_lru); };
+    set_default_d_op(sb, callbacks.table());
+    dentry_ref dir = make_directory(root, "dir");
+    qstr name = name_below(dir.get(), "forgotten");
+
+    ASSERT_EQ(set_lookup_era(ERA_6_0), 0);
+    {
+        caller_wait_queue wq;
+        dput(d_alloc_parallel(dir.get(), &name, wq.head()));
+    }
+    ASSERT_EQ(set_lookup_era(ERA_7_2), 0);
+    EXPECT_FALSE(linked);
+    EXPECT_THAT(warnings.take(), ElementsAre(HasSubstr("\"forgotten\" dies in lookup")));
+}
+
 TEST_F(BadUse, TheSpareOfDAllocParallelDiesInLookupByRight)
 {
     dentry_ref file = make_file(root, "file");
