@@ -115,7 +115,7 @@ bool lookup_era_has_caller_queue(lookup_era era)
 
 int set_lookup_era(lookup_era era)
 {
-    if (era < 0 || era >= LOOKUP_ERAS)
+    if (era < 0 || era >= LOOKUP_ERAS || (lookup_outside_rwsem && lookup_era_has_caller_queue(era)))
         return -EINVAL;
     if (in_lookup_hashtable && in_lookup_buckets_in_use())
         return -EBUSY;

@@ -16,10 +16,10 @@ int dcache_init(const vfs_config &config)
 {
     seqlock_init(&rename_lock, "rename_lock");
     dentry_negative_policy = config.dentry_negative_policy;
-    set_lookup_era(config.era);
-    obligations_init();
     splice_hashed = config.splice_hashed;
     lookup_outside_rwsem = config.lookup_outside_rwsem;
+    set_lookup_era(config.era);
+    obligations_init();
     if (dentry_cache_init())
         return -ENOMEM;
     if (dentry_hash_init(config.dhash_entries))

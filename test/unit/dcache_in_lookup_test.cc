@@ -442,6 +442,24 @@ TEST_F(LookupEra, ChangesOnlyWhileNothingIsInLookup)
     EXPECT_EQ(current_lookup_era(), ERA_4_7);
 }
 
+class LookupEraOutside : public vfs_fixture
+{
+  protected:
+    vfs_config config() const override
+    {
+        vfs_config config = vfs_fixture::config();
+        config.lookup_outside_rwsem = true;
+        return config;
+    }
+};
+
+TEST_F(LookupEraOutside, HasNoCallersQueue)
+{
+    EXPECT_EQ(set_lookup_era(ERA_6_0), -EINVAL);
+    EXPECT_EQ(current_lookup_era(), ERA_7_2);
+    EXPECT_EQ(set_lookup_era(ERA_V3), 0);
+}
+
 TEST_F(LookupEra, DecidesWhetherCallersHaveAQueue)
 {
     EXPECT_EQ(caller_wait_queue().head(), nullptr);

@@ -2,13 +2,11 @@
 //
 // Which kernel's wait protocol the in-lookup dentries follow.
 //
-// Between v4.7 and v7.2 the way one task waits for another's ->lookup() changed five times, and
-// most of the ways had a bug of their own. Each is a file, src/vfs/in_lookup_*.cc, that can be read
-// from top to bottom and compared with its neighbour; everything else of the dcache is v7.2's in
-// every era.
+// Five ways in which one task waited for another's ->lookup(), four of them of releases between v4.7
+// and v7.2 and one of a draft; most had a bug of their own. Each is a file, src/vfs/in_lookup_*.cc,
+// that can be read from top to bottom and compared with its neighbour; everything else of the dcache
+// is v7.2's in every era.
 #pragma once
-
-#include <span>
 
 #include "dcsim/config.h"
 #include "dcsim/kernel/wait.h"
@@ -18,7 +16,7 @@ namespace dcsim::inline DCSIM_BACKEND
 
 enum lookup_era {
     ERA_4_7,  ///< the first parallel lookups: the caller's wait queue, woken under the bucket lock
-    ERA_4_17, ///< an odd i_dir_seq is waited for before the bucket lock is taken, not under it
+    ERA_4_17, ///< whoever reads an odd i_dir_seq starts over without taking the bucket lock
     ERA_6_0,  ///< the wake-up comes after i_dir_seq is even again
     ERA_V3,   ///< wait_var_event() as posted in April 2026: hashed before the inode is attached
     ERA_7_2,  ///< wait_var_event() as merged
@@ -31,8 +29,9 @@ const char *lookup_era_name(lookup_era era);
 lookup_era find_lookup_era(const char *name);
 /// The one in use.
 lookup_era current_lookup_era();
-/// Changes it: 0, -EINVAL for what is no era, -EBUSY while anything is in lookup. Nobody else may
-/// use the dcache meanwhile. vfs_init() sets that of its configuration.
+/// Changes it: 0, -EINVAL for what is no era or, with vfs_config::lookup_outside_rwsem, is one with
+/// a caller's queue, -EBUSY while anything is in lookup. Nobody else may use the dcache meanwhile.
+/// vfs_init() sets that of its configuration.
 int set_lookup_era(lookup_era era);
 /// Does d_alloc_parallel() take a wait queue of its caller's in this era?
 bool lookup_era_has_caller_queue(lookup_era era);
