@@ -49,7 +49,7 @@ static void end_dir_add(inode *dir, unsigned n)
 static void d_wait_lookup(dentry *dentry) __must_hold(&dentry->d_lock)
     __context_unsafe("drops and retakes d_lock around schedule()")
 {
-    if (likely(d_flags_locked(dentry) & DCACHE_PAR_LOOKUP)) {
+    if (d_flags_locked(dentry) & DCACHE_PAR_LOOKUP) {
         wait_queue_entry wait;
 
         vfs_count(LOOKUP_WAITS);
