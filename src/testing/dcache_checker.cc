@@ -36,8 +36,8 @@ constexpr invariant invariants[] = {
      .of_dentry = lookup_is_blank},
     {.number = 4,
      .name = "known or in lookup",
-     .rule = "no name is hashed and in lookup at the same time, unless its file system has marked "
-             "the hashed one",
+     .rule = "no name is hashed and in lookup at the same time, unless one of the two is marked as "
+             "meant to be",
      .of_dentry = known_or_in_lookup},
     {.number = 6,
      .name = "lookup waiters woken",

@@ -13,7 +13,7 @@
 //   dcache_kill.cc        references and death
 //   dcache_walk.cc        d_walk() and what stands on it
 //   dcache_move.cc        moving, ancestry
-//   dcache_splice.cc      ends of lookups: aliases elsewhere, other spellings
+//   dcache_splice.cc      ends of lookups: aliases elsewhere
 //   proposed.cc           primitives that are in no release yet
 //   obligations.cc        what their callers forget, and who it was
 //   statistics.cc, d_path.cc
@@ -77,6 +77,8 @@ void swap_names(dentry *dentry, struct dentry *target)
 
 // --- dcache_alloc.cc ---
 
+/// A dentry that is its own parent: unhashed, negative, count 1, the name copied ("/" for nullptr).
+/// nullptr when memory is short or the file system's d_init refuses. Sleeps.
 dentry *__d_alloc(super_block *sb, const qstr *name);
 /// The end: dead, negative, on no list. Memory goes after a grace period, at once for NORCU.
 void dentry_free(dentry *dentry);

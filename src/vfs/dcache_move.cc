@@ -38,7 +38,6 @@ void __d_move(dentry *dentry, struct dentry *target, bool exchange)
         BUG_ON(p);
         spin_lock(&new_parent->d_lock);
     } else if (!p) {
-        // target is not below the old parent
         spin_lock(&new_parent->d_lock);
         spin_lock_nested(&old_parent->d_lock, DENTRY_D_LOCK_NESTED);
     } else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// Ends of lookups that are more than d_add(): a directory that turns up under a second name, and
-// file systems that store another spelling than was asked for.
+// The end of a lookup that is more than d_add(): a directory that turns up under a second name.
+// (Another spelling than was asked for is d_add_ci()'s business, in the files of the eras.)
 //
 // A directory has one dentry. When ->lookup() finds one whose dentry is elsewhere, that dentry
 // moves to where it was found now: out of the crowd of DISCONNECTED roots, off s_roots, or away

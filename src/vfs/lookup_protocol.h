@@ -12,10 +12,10 @@ namespace dcsim::inline DCSIM_BACKEND
 /// What __d_move() keeps between the beginning and the end of its d_lock section when its target is
 /// in lookup.
 struct dir_add {
-    inode *dir; ///< nullptr: the target was not in lookup
-    unsigned n; ///< of start_dir_add()
-    bool do_wake;
-    wait_queue_head_t *d_wait;
+    inode *dir;                ///< nullptr: the target was not in lookup
+    unsigned n;                ///< of start_dir_add()
+    bool do_wake;              ///< v3: somebody waits
+    wait_queue_head_t *d_wait; ///< 6.0: the queue to wake, in the frame of the lookup's owner
 };
 
 /// What d_alloc_parallel() does when somebody else is looking the name up.
@@ -30,14 +30,17 @@ struct lookup_protocol {
     /// referenced; the eras with a caller's queue do not know that.
     dentry *(*alloc_parallel)(dentry *parent, const qstr *name, wait_queue_head_t *wq,
                               alloc_para how, dentry **blocker);
-    /// The slow half of d_lookup_done().
+    /// The slow half of d_lookup_done(): of a dentry in lookup, by its owner, who has a reference.
+    /// Takes d_lock.
     void (*lookup_done)(dentry *dentry);
-    /// __d_add().
+    /// __d_add(). Takes d_lock. i_lock is held when there is an inode, and released on return; the
+    /// inode's reference becomes the dentry's. `ops` may be nullptr.
     void (*add)(dentry *dentry, inode *inode, const dentry_operations *ops);
     /// The lines of __d_move() about an in-lookup target: before names and parents change, and
-    /// after. All d_locks held.
+    /// after. rename_lock is written and the four d_locks are held; `add` is the move's own.
     void (*move_begins)(dentry *target, dir_add *add);
     void (*move_ends)(dentry *target, dir_add *add);
+    /// d_add_ci().
     dentry *(*add_ci)(dentry *dentry, inode *inode, qstr *name);
 };
 
