@@ -65,7 +65,8 @@ enum class walk_mode {
 class path_fixture : public ::testing::Test
 {
   protected:
-    void SetUp() override
+    /// Few buckets, so that chains are long.
+    virtual vfs_config config() const
     {
         vfs_config config;
 
@@ -73,7 +74,12 @@ class path_fixture : public ::testing::Test
         config.ihash_entries = 4;
         config.in_lookup_shift = 1;
         config.lookup_outside_rwsem = lookup_outside_rwsem_under_test;
-        ASSERT_EQ(vfs_init(config), 0);
+        return config;
+    }
+
+    void SetUp() override
+    {
+        ASSERT_EQ(vfs_init(config()), 0);
         sb = memfs_mount(options, "memfs");
         ASSERT_FALSE(IS_ERR(sb));
         ASSERT_EQ(init_mount_tree(sb), 0);
