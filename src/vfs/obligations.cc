@@ -124,9 +124,9 @@ void check_lookup_is_over(dentry *dentry) __must_hold(&dentry->d_lock)
     __hlist_bl_del(&dentry->d_in_lookup_hash);
     hlist_bl_unlock(b);
     dentry->waiters = nullptr;
-    // d_lru is d_lru again where d_wait was in its room, unless a shrinker has come between the last
-    // reference and d_lock and linked it. The queue is not looked at: its owner may be gone, and
-    // nobody sleeps on it, for who waits has a reference.
+    // Where d_wait was, d_lru is again, unless a shrinker has come between the last reference and
+    // d_lock and linked it. The queue is not looked at: its owner may be gone, and nobody sleeps on
+    // it, for who waits has a reference.
     if (lookup_era_has_caller_queue(current_lookup_era()) &&
         !(d_flags_locked(dentry) & DCACHE_SHRINK_LIST))
         INIT_LIST_HEAD(&dentry->d_lru);

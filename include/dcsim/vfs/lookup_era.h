@@ -2,10 +2,10 @@
 //
 // Which kernel's wait protocol the in-lookup dentries follow.
 //
-// Five ways in which one task waited for another's ->lookup(), four of them of releases between v4.7
-// and v7.2 and one of a draft; most had a bug of their own. Each is a file, src/vfs/in_lookup_*.cc,
-// that can be read from top to bottom and compared with its neighbour; everything else of the dcache
-// is v7.2's in every era.
+// Five ways to wait for another task's ->lookup(), four of them of releases from v4.7 to v7.2 and
+// one of a draft; most had a bug of their own. Each is a file, src/vfs/in_lookup_*.cc, that can be
+// read from top to bottom and compared with its neighbour; everything else of the dcache is v7.2's
+// in every era.
 #pragma once
 
 #include "dcsim/config.h"
