@@ -50,7 +50,7 @@ const file_system_description *file_system_reader::read_type()
         return found;
     std::ranges::transform(file_systems(), std::back_inserter(names),
                            &file_system_description::name);
-    from_.report(name->where, "there is no file system '" + name->text + "'",
+    from_.report(name->where, "there is no file system '" + name->text + "'" + all_valid(names),
                  nearest_name(name->text, names));
     return nullptr;
 }
@@ -79,12 +79,15 @@ std::optional<int64_t> file_system_reader::value_of(const file_system_option &op
 void file_system_reader::read_option(const file_system_description &type, const entry &named)
 {
     const file_system_option *option = type.find_option(named.key);
-    key_list names = {"type"};
 
     if (!option) {
+        key_list names;
         std::ranges::transform(type.options, std::back_inserter(names), &file_system_option::name);
+        const std::string all = all_valid(names);
+        // So is `type`, which somebody may have meant.
+        names.emplace_back("type");
         return from_.report(named.where,
-                            std::string(type.name) + " has no option '" + named.key + "'",
+                            std::string(type.name) + " has no option '" + named.key + "'" + all,
                             nearest_name(named.key, names));
     }
     if (const auto value = value_of(*option, *named.value))

@@ -59,7 +59,8 @@ scenario_source find_scenario(const std::string &name_or_file)
         names.emplace_back(shipped.name);
     }
     fail(name_or_file,
-         "no such scenario comes with dcsim; the name of a file has a '/' in it or ends in .toml",
+         "no such scenario comes with dcsim, see dcsim list; the name of a file has a '/' in it or "
+         "ends in .toml",
          nearest_name(name_or_file, names));
 }
 

@@ -169,7 +169,7 @@ void file_compiler::read_era()
 
     std::ranges::transform(eras(), std::back_inserter(names), &era_description::name);
     if (name && !find_era(name->text))
-        from_.report(name->where, "there is no era '" + name->text + "'",
+        from_.report(name->where, "there is no era '" + name->text + "'" + all_valid(names),
                      nearest_name(name->text, names));
     else if (name)
         into.era = name->text;
@@ -350,7 +350,7 @@ toml::table parse_toml(std::string_view text, const std::string &file_name)
                                   const std::vector<read_variant> &variants)
 {
     std::vector<std::string> names;
-    std::string list;
+    std::string list = variants.empty() ? "; it has none" : "";
 
     for (const read_variant &one : variants) {
         names.push_back(one.described.name);

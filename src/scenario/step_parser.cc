@@ -171,7 +171,8 @@ unsigned parse_flag_words(const token &found, const step_head &head,
             std::vector<std::string> names;
             std::ranges::transform(known_flags, std::back_inserter(names), &named_flag::name);
             throw syntax_problem{found.offset + 1 + begin,
-                                 "there is no flag '" + word + "' for " + head.verb->name + "()",
+                                 "there is no flag '" + word + "' for " + head.verb->name + "()" +
+                                     all_valid(names),
                                  nearest_name(word, names)};
         }
         flags |= known->value;

@@ -64,4 +64,13 @@ std::string did_you_mean(std::string_view typed, const std::vector<std::string> 
     return best.empty() ? "" : " Did you mean '" + best + "'?";
 }
 
+std::string all_valid(const std::vector<std::string> &valid)
+{
+    std::string list;
+
+    for (const std::string &name : valid)
+        list += (list.empty() ? ": valid are " : ", ") + name;
+    return list.empty() ? ": there are none" : list;
+}
+
 } // namespace dcsim::scenario

@@ -147,7 +147,8 @@ void tree_reader::read_flags(const toml::node &value, raw_entry &into)
     for (const located_text &flag : from_.as_texts(value, "flags")) {
         if (std::ranges::find(known, flag.text) == known.end())
             from_.report(flag.where,
-                         std::string(file_system_->name) + " has no flag '" + flag.text + "'",
+                         std::string(file_system_->name) + " has no flag '" + flag.text + "'" +
+                             all_valid(known),
                          nearest_name(flag.text, known));
         else
             into.entry.flags.push_back(flag.text);

@@ -182,6 +182,95 @@ class Scenarios(WithFiles):
         self.assertIn("which scenario", answer.stderr)
 
 
+ALL_ERAS = "valid are 4.7, 4.17, 6.0, v3, 7.2"
+ALL_FILE_SYSTEMS = "valid are memfs, slowfs, netfs, casefs, ovlfs, dynfs, fusefs"
+
+
+class WrongWords(WithFiles):
+    """What is no era, no file system, no variant: the answer names it, its place, and what is."""
+
+    def refused(self, *arguments: str) -> str:
+        answer = run(*arguments)
+        self.assertEqual(answer.returncode, 2, arguments)
+        # What check finds is what it was asked for.
+        if arguments[0] == "check" and answer.stdout:
+            return answer.stdout
+        self.assertEqual(answer.stdout, "", arguments)
+        return answer.stderr
+
+    def commands_on(self, file: str) -> list:
+        return [["check", file], ["explain", file], ["explore", file], ["run", file],
+                ["replay", file, "v1-0:A1"]]
+
+    def test_on_the_command_line(self):
+        for command in (["explore", "umount"], ["replay", "umount", "v1-0:A1"], ["run", "umount"],
+                        ["run"]):
+            with self.subTest(command=command):
+                self.assertEqual(self.refused(*command, "--era", "5.0"),
+                                 f"dcsim {command[0]}: --era '5.0': {ALL_ERAS}. "
+                                 "Did you mean '6.0'?\n")
+                self.assertIn("Did you mean '4.17'?", self.refused(*command, "--era", "4.17."))
+        self.assertIn(f"--filesystem 'nfs': {ALL_FILE_SYSTEMS}.",
+                      self.refused("run", "--filesystem", "nfs"))
+        self.assertIn("--strategy 'bound': valid are bounded, dfs, pct, uniform, round-robin. "
+                      "Did you mean 'bounded'?",
+                      self.refused("explore", "umount", "--strategy", "bound"))
+        for command in ("explore", "explain", "check", "replay"):
+            self.assertIn(f"dcsim {command}: unknown option '--filesystem'",
+                          self.refused(command, "umount", "--filesystem", "memfs"))
+
+    def test_nothing_is_no_word(self):
+        for command in ("explore", "explain", "run"):
+            self.assertEqual(self.refused(command, "umount", "--variant", ""),
+                             f"dcsim {command}: --variant '': must not be empty\n")
+        for option in ("--variant", "--era", "--port", "--carrier"):
+            for command in (["explore", "umount"], ["replay", "umount", "v1-0:A1"]):
+                self.assertIn(f"{option} '': must not be empty",
+                              self.refused(*command, option, ""))
+
+    def test_variant(self):
+        file = self.write("two.toml", WRONG + "[variant.slow]\nexpect = 'holds'\n"
+                          "[variant.'era-4.7']\nset = { 'dcache.era' = '4.7' }\n")
+        for command in self.commands_on(file)[1:]:
+            self.assertIn(f"{file}: there is no variant 'era-4-7'; it has slow, era-4.7 "
+                          "(did you mean 'era-4.7'?)",
+                          self.refused(*command, "--variant", "era-4-7"))
+        self.assertIn("umount: there is no variant 'slow'; it has none",
+                      self.refused("explore", "umount", "--variant", "slow"))
+
+    def test_in_a_file(self):
+        for section, place, message in (
+                ("[dcache]\nera = '5.0'\n", "5:7",
+                 f"there is no era '5.0': {ALL_ERAS} (did you mean '6.0'?)"),
+                ("[filesystem]\ntype = 'nfs'\n", "5:8",
+                 f"there is no file system 'nfs': {ALL_FILE_SYSTEMS} (did you mean 'netfs'?)"),
+                ("[filesystem]\ntype = 'slowfs'\ndelay = 1\n", "6:1",
+                 "slowfs has no option 'delay': valid are delay_us, slow_us, error "
+                 "(did you mean 'delay_us'?)")):
+            file = self.write("wrong.toml", WRONG.replace("[tree]", section + "[tree]", 1))
+            for command in self.commands_on(file):
+                with self.subTest(command=command):
+                    self.assertIn(f"{file}:{place}: {message}\n", self.refused(*command))
+
+    def test_in_a_variant(self):
+        for key, value, message in (
+                ("dcache.era", "5.0", f"there is no era '5.0': {ALL_ERAS}"),
+                ("filesystem.type", "memory", f"there is no file system 'memory': "
+                 f"{ALL_FILE_SYSTEMS}")):
+            file = self.write("wrong.toml", WRONG + "[variant.other]\n"
+                              f"set = {{ '{key}' = '{value}' }}\n")
+            for command in self.commands_on(file):
+                with self.subTest(command=command):
+                    self.assertRegex(self.refused(*command),
+                                     rf"^{file}:\d+:\d+: variant other: {message}")
+
+    def test_era_without_what_a_step_uses(self):
+        for command in (["explore"], ["run"]):
+            self.assertRegex(self.refused(*command, "noblock", "--era", "4.7"),
+                             "^noblock:[0-9]+:[0-9]+: era 4.7: noblock\\(\\) is proposed for v3 and "
+                             "later: era 4.7 has none\n$")
+
+
 def scenario(*, on: str = "memfs", options: str = "", era: str = "7.2", dcache: str = "",
              tree: str = "", setup: list | None = None, check: str = "", **tasks: list) -> str:
     text = f"format = 1\ntitle = 'x'\n[dcache]\nera = '{era}'\n{dcache}\n"
@@ -344,11 +433,6 @@ class Explore(WithFiles):
             self.assertEqual(refused.returncode, 4, other)
             self.assertIn("another scenario, variant, era or build", refused.stderr)
 
-    def test_unknown_era_gets_a_suggestion(self):
-        answer = run("explore", "lookup-vs-drop", "--era", "4.71")
-        self.assertEqual(answer.returncode, 2)
-        self.assertIn("there is no era '4.71' (did you mean '4.7'?)", answer.stderr)
-
     def test_expected_verdict_is_success_if_asked_for(self):
         expecting = "\n[variant.{}]\nexpect = \"{}\"\n"
         file = self.write("wrong.toml", WRONG + expecting.format("broken", "violated")
@@ -428,16 +512,6 @@ class Explore(WithFiles):
                 self.assertEqual(answer.returncode, 2, answer.stdout)
                 self.assertIn(option, answer.stderr)
                 self.assertEqual(answer.stdout, "")
-
-    def test_unknown_variant(self):
-        answer = run("explore", "lookup-vs-drop", "--variant", "slow")
-        self.assertEqual(answer.returncode, 2)
-        self.assertIn("no variant 'slow'", answer.stderr)
-
-    def test_unknown_strategy_gets_a_suggestion(self):
-        answer = run("explore", "umount", "--strategy", "bound")
-        self.assertEqual(answer.returncode, 2)
-        self.assertIn("did you mean 'bounded'".lower(), answer.stderr.lower())
 
     def test_file_that_is_no_port_is_refused(self):
         answer = run("explore", "umount", "--port", self.write("x.so", "nothing"))

@@ -358,7 +358,7 @@ TEST(ScenarioVariant, UnknownOneIsRefusedWithThoseThereAre)
     EXPECT_THAT(findings(data_file("rich.toml"), "slwo"),
                 ElementsAre(" there is no variant 'slwo'; it has slow, third-task (did you mean "
                             "'slow'?)"));
-    EXPECT_THAT(findings(file_with(""), "x"), ElementsAre(" there is no variant 'x'"));
+    EXPECT_THAT(findings(file_with(""), "x"), ElementsAre(" there is no variant 'x'; it has none"));
 }
 
 TEST(ScenarioVariant, KeysThatCannotBeSetAreRefused)
@@ -512,15 +512,18 @@ TEST(ScenarioEra, IsTheFilesOrTheVariantsOrTheCallers)
 
 TEST(ScenarioEra, IsOneThereIs)
 {
-    EXPECT_THAT(findings_with("[dcache]\n"
-                              "era = '4.71'\n"
-                              "splice_hashed = 1\n"),
-                ElementsAre("7:7: there is no era '4.71' (did you mean '4.7'?)",
-                            "8:17: splice_hashed is true or false, not a whole number"));
+    EXPECT_THAT(
+        findings_with("[dcache]\n"
+                      "era = '4.71'\n"
+                      "splice_hashed = 1\n"),
+        ElementsAre("7:7: there is no era '4.71': valid are 4.7, 4.17, 6.0, v3, 7.2 (did you "
+                    "mean '4.7'?)",
+                    "8:17: splice_hashed is true or false, not a whole number"));
     EXPECT_THAT(findings_with("[dcache]\nera = 7.2\n"),
                 ElementsAre("7:7: era must be a text, not a number with a fraction"));
     EXPECT_THAT(findings(file_with(""), "", "7.3"),
-                ElementsAre(" era 7.3: there is no era '7.3' (did you mean '7.2'?)"));
+                ElementsAre(" era 7.3: there is no era '7.3': valid are 4.7, 4.17, 6.0, v3, 7.2 "
+                            "(did you mean '7.2'?)"));
 }
 
 TEST(ScenarioEra, WithACallersQueueHasNoLookupsOutsideTheLock)
@@ -565,8 +568,10 @@ TEST(ScenarioFileSystem, IsMemfsUnlessTheFileSaysOtherwise)
 
 TEST(ScenarioFileSystem, AndItsOptionsAndFlagsAreThoseThereAre)
 {
-    EXPECT_THAT(findings_with("[filesystem]\ntype = 'cassefs'\nanything = 1\n"),
-                ElementsAre("7:8: there is no file system 'cassefs' (did you mean 'casefs'?)"));
+    EXPECT_THAT(
+        findings_with("[filesystem]\ntype = 'cassefs'\nanything = 1\n"),
+        ElementsAre("7:8: there is no file system 'cassefs': valid are memfs, slowfs, netfs, "
+                    "casefs, ovlfs, dynfs, fusefs (did you mean 'casefs'?)"));
     EXPECT_THAT(findings_with("[filesystem]\ntype = 1\n"),
                 ElementsAre("7:8: type must be a text, not a whole number"));
     EXPECT_THAT(findings("format = 1\ntitle = 'x'\nfilesystem = 1\n"
@@ -580,19 +585,22 @@ TEST(ScenarioFileSystem, AndItsOptionsAndFlagsAreThoseThereAre)
                               "entry_timeout = true\n"
                               "[tree]\n"
                               "'/d' = { type = 'directory', flags = ['casefold'] }\n"),
-                ElementsAre("8:1: fusefs has no option 'readdir_plus' (did you mean "
-                            "'readdirplus'?)",
+                ElementsAre("8:1: fusefs has no option 'readdir_plus': valid are entry_timeout, "
+                            "readdirplus, atomic_create, delete_stale, inval_wq, notify, delay_us "
+                            "(did you mean 'readdirplus'?)",
                             "9:15: readdirplus must be a whole number from 0 to 1, not 2",
                             "10:17: entry_timeout must be a whole number from 0 to 1000000000, "
                             "not true or false",
-                            "12:39: fusefs has no flag 'casefold'"));
-    EXPECT_THAT(findings_with("[filesystem]\n"
-                              "type = 'casefs'\n"
-                              "[tree]\n"
-                              "'/d' = { type = 'directory', flags = ['casefolds'] }\n"
-                              "'/e' = { same_as = '/d', flags = ['casefold'] }\n"),
-                ElementsAre("9:39: casefs has no flag 'casefolds' (did you mean 'casefold'?)",
-                            "10:20: same_as says all: leave out type, target and flags"));
+                            "12:39: fusefs has no flag 'casefold': there are none"));
+    EXPECT_THAT(
+        findings_with("[filesystem]\n"
+                      "type = 'casefs'\n"
+                      "[tree]\n"
+                      "'/d' = { type = 'directory', flags = ['casefolds'] }\n"
+                      "'/e' = { same_as = '/d', flags = ['casefold'] }\n"),
+        ElementsAre("9:39: casefs has no flag 'casefolds': valid are casefold (did you mean "
+                    "'casefold'?)",
+                    "10:20: same_as says all: leave out type, target and flags"));
 }
 
 TEST(ScenarioFileSystem, OptionsStayWithTheTypeTheyAreFor)
@@ -615,7 +623,9 @@ TEST(ScenarioFileSystem, OptionsStayWithTheTypeTheyAreFor)
     ASSERT_EQ(other.settings.size(), 1u);
     EXPECT_STREQ(other.settings[0].option->name, "prime");
     EXPECT_THAT(findings(text + "[variant.wrong]\nset = { 'filesystem.prime' = true }\n"),
-                ElementsAre("14:9: variant wrong: fusefs has no option 'prime'"));
+                ElementsAre("14:9: variant wrong: fusefs has no option 'prime': valid are "
+                            "entry_timeout, readdirplus, atomic_create, delete_stale, inval_wq, "
+                            "notify, delay_us"));
     EXPECT_THAT(findings(text + "[variant.wrong]\nset = { 'filesystem.primes' = true }\n"),
                 ElementsAre("14:9: a variant cannot set 'filesystem.primes' (did you mean "
                             "'filesystem.prime'?)"));
@@ -1222,17 +1232,19 @@ TEST(ScenarioStep, KeepsWhatMayBeInLookup)
 
 TEST(ScenarioStep, IntentsAndOtherFlagsAreThoseThereAre)
 {
-    EXPECT_THAT(ground_findings("memfs", "7.2",
-                                {"a = lookup_one('/x', 'LOOKUP_CREATE|LOOKUP_EXLC')",
-                                 "b = alloc('/x', 'lockd')", "noblock_return('/x', 'forgot')",
-                                 "c = lookup_one('/x', 7)"}),
-                ElementsAre("9:39: there is no flag 'LOOKUP_EXLC' for lookup_one() (did you mean "
-                            "'LOOKUP_EXCL'?)",
-                            "10:19: the only flag of alloc() is 'locked' (did you mean 'locked'?)",
-                            "11:24: the only flag of noblock_return() is 'forget' (did you mean "
-                            "'forget'?)",
-                            "12:24: lookup_one() takes quoted flags here, found '7': d = "
-                            "lookup_one(path), lookup_one(path, 'LOOKUP_CREATE|LOOKUP_EXCL')"));
+    EXPECT_THAT(
+        ground_findings("memfs", "7.2",
+                        {"a = lookup_one('/x', 'LOOKUP_CREATE|LOOKUP_EXLC')",
+                         "b = alloc('/x', 'lockd')", "noblock_return('/x', 'forgot')",
+                         "c = lookup_one('/x', 7)"}),
+        ElementsAre("9:39: there is no flag 'LOOKUP_EXLC' for lookup_one(): valid are "
+                    "LOOKUP_OPEN, LOOKUP_CREATE, LOOKUP_EXCL, LOOKUP_RENAME_TARGET (did you "
+                    "mean 'LOOKUP_EXCL'?)",
+                    "10:19: the only flag of alloc() is 'locked' (did you mean 'locked'?)",
+                    "11:24: the only flag of noblock_return() is 'forget' (did you mean "
+                    "'forget'?)",
+                    "12:24: lookup_one() takes quoted flags here, found '7': d = "
+                    "lookup_one(path), lookup_one(path, 'LOOKUP_CREATE|LOOKUP_EXCL')"));
 }
 
 TEST(ScenarioStep, IsOneCall)
@@ -1333,13 +1345,17 @@ TEST(ScenarioStep, FlagsAreThoseThereAre)
         step_findings({"open('/f', 'O_CREATE')", "open('/f', 'O_CREAT|')", "open('/f', 1)",
                        "umount('/m', 'lazy')", "close(d)", "fd = open('/f')", "close(fd)",
                        "close(fd)", "put(e)"}),
-        ElementsAre("1:13: there is no flag 'O_CREATE' for open() (did you mean 'O_CREAT'?)",
-                    "2:21: there is no flag '' for open()",
-                    "3:12: open() takes quoted flags here, found '1': fd = open(path), "
-                    "open(path, 'O_CREAT|O_EXCL')",
-                    "4:14: the only flag of umount() is 'detach' (did you mean 'detach'?)",
-                    "5:7: A has no variable 'd' (did you mean 'fd'?)",
-                    "8:7: 'fd' is used after close()", "9:5: A has no variable 'e'"));
+        ElementsAre(
+            "1:13: there is no flag 'O_CREATE' for open(): valid are O_RDONLY, O_WRONLY, O_RDWR, "
+            "O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TMPFILE (did you mean "
+            "'O_CREAT'?)",
+            "2:21: there is no flag '' for open(): valid are O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, "
+            "O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TMPFILE",
+            "3:12: open() takes quoted flags here, found '1': fd = open(path), "
+            "open(path, 'O_CREAT|O_EXCL')",
+            "4:14: the only flag of umount() is 'detach' (did you mean 'detach'?)",
+            "5:7: A has no variable 'd' (did you mean 'fd'?)", "8:7: 'fd' is used after close()",
+            "9:5: A has no variable 'e'"));
 }
 
 TEST(ScenarioStep, DescriptorsAreNoDentries)

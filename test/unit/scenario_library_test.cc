@@ -67,11 +67,12 @@ TEST(ScenarioLibrary, MistypedNameGetsASuggestion)
     const std::string name = shipped_scenarios().front().name;
 
     EXPECT_EQ(failure(name + "x"), name +
-                                       "x: no such scenario comes with dcsim; the name of a "
-                                       "file has a '/' in it or ends in .toml (did you mean '" +
+                                       "x: no such scenario comes with dcsim, see dcsim list; the "
+                                       "name of a file has a '/' in it or ends in .toml (did you "
+                                       "mean '" +
                                        name + "'?)");
-    EXPECT_EQ(failure("@"), "@: no such scenario comes with dcsim; the name of a file has a '/' in "
-                            "it or ends in .toml");
+    EXPECT_EQ(failure("@"), "@: no such scenario comes with dcsim, see dcsim list; the name of a "
+                            "file has a '/' in it or ends in .toml");
 }
 
 TEST(ScenarioLibrary, FileIsReadWhole)

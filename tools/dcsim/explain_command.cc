@@ -12,11 +12,13 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "choices.h"
 #include "dcsim/scenario/library.h"
 #include "exit_code.h"
 #include "output.h"
 #include "progress.h"
 #include "text.h"
+#include "usage_error.h"
 
 namespace dcsim::cli
 {
@@ -539,8 +541,7 @@ CLI::App *add_explain_command(CLI::App &parser, explain_options &options)
                                             "a name of `dcsim list`, or a file: with a '/' in it, "
                                             "or ending in .toml");
     name->type_name("NAME|FILE");
-    command->add_option("--variant", options.variant, "with the changes of this variant")
-        ->type_name("NAME");
+    add_text(command, "--variant", options.variant, "NAME", "with the changes of this variant");
     command->add_flag("--verbs", options.verbs, "instead, what the steps of scenarios can do")
         ->excludes(name);
     command
@@ -553,17 +554,9 @@ CLI::App *add_explain_command(CLI::App &parser, explain_options &options)
 
 int explain_command(const explain_options &options)
 {
-    if (options.scenario.empty() && !options.verbs && !options.file_systems) {
-        fmt::print(stderr, "dcsim explain: which scenario? See dcsim list\n");
-        return exit_usage;
-    }
-    try {
-        return write_output(explain(options)) ? exit_passed : exit_internal;
-    } catch (const scenario::scenario_error &error) {
-        for (const scenario::finding &one : error.findings())
-            fmt::print(stderr, "{}\n", printable(one.text()));
-    }
-    return exit_usage;
+    if (options.scenario.empty() && !options.verbs && !options.file_systems)
+        throw usage_error("which scenario? See dcsim list");
+    return write_output(explain(options)) ? exit_passed : exit_internal;
 }
 
 } // namespace dcsim::cli

@@ -11,14 +11,15 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "choices.h"
 #include "dcsim/explore/search.h"
 #include "dcsim/explore/token.h"
 #include "dcsim/explore/trace.h"
 #include "dcsim/scenario/library.h"
 #include "dcsim/scenario/program.h"
-#include "dcsim/scenario/suggestion.h"
 #include "exit_code.h"
 #include "explore_report.h"
 #include "interruption.h"
@@ -40,11 +41,7 @@ strategy wanted_strategy(const std::string &name)
     strategy which;
 
     if (!strategy_by_name(name, &which))
-        throw usage_error(fmt::format(
-            "--strategy '{}': no such strategy.{} Valid are bounded, dfs, pct, uniform and "
-            "round-robin",
-            printable(name),
-            scenario::did_you_mean(name, {"bounded", "dfs", "pct", "uniform", "round-robin"})));
+        refuse_word("--strategy", name, {"bounded", "dfs", "pct", "uniform", "round-robin"});
     return which;
 }
 
@@ -55,8 +52,7 @@ carrier_kind wanted_carrier(const std::string &name)
     for (const std::string &usable : usable_carriers())
         if (name == usable)
             return name == "fibers" ? carrier_kind::fibers : carrier_kind::threads;
-    throw usage_error(fmt::format("--carrier '{}': this build has {}", printable(name),
-                                  fmt::join(usable_carriers(), " and ")));
+    refuse_word("--carrier", name, usable_carriers());
 }
 
 std::unique_ptr<scenario_program> make_program(const explore_options &options,
@@ -73,6 +69,7 @@ std::unique_ptr<scenario_program> make_program(const explore_options &options,
 
 scenario::scenario load(const explore_options &options)
 {
+    refuse_unknown_era(options.era);
     return scenario::load_scenario(options.scenario, options.variant, options.era);
 }
 
@@ -157,21 +154,15 @@ void add_common_options(CLI::App *command, explore_options &options)
         ->add_option("scenario", options.scenario,
                      "a name from `dcsim list`, or a file (its name has a '/' or ends in .toml)")
         ->required();
-    command->add_option("--variant", options.variant, "a variant of the scenario")
-        ->type_name("NAME");
-    command
-        ->add_option("--era", options.era,
-                     "the kernel whose lookups wait by its protocol, in place of the scenario's: "
-                     "4.7, 4.17, 6.0, v3, 7.2")
-        ->check([](const std::string &era) { return era.empty() ? "must not be empty" : ""; })
-        ->type_name("ERA");
-    command
-        ->add_option("--port", options.port, "a module with a patched port instead of the built-in")
-        ->type_name("FILE");
-    command
-        ->add_option("--carrier", options.carrier,
-                     "what carries the tasks: fibers, or threads for debuggers and sanitizers")
-        ->type_name("KIND");
+    add_text(command, "--variant", options.variant, "NAME", "a variant of the scenario");
+    add_text(command, "--era", options.era, "ERA",
+             fmt::format("the kernel whose lookups wait by its protocol, in place of the "
+                         "scenario's: {}",
+                         fmt::join(era_names(), ", ")));
+    add_text(command, "--port", options.port, "FILE",
+             "a module with a patched port instead of the built-in");
+    add_text(command, "--carrier", options.carrier, "KIND",
+             "what carries the tasks: fibers, or threads for debuggers and sanitizers");
     command->add_option("--steps", options.step_limit, "longest execution; default 100000")
         ->check(CLI::Range(100u, 100000000u));
     command->add_flag("--full", options.full, "show every step");

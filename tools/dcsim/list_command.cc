@@ -114,13 +114,8 @@ int list_command(const list_options &options)
 {
     std::vector<scenario::scenario> scenarios;
 
-    try {
-        for (const scenario::shipped_scenario &shipped : scenario::shipped_scenarios())
-            scenarios.push_back(scenario::load_scenario(shipped.name));
-    } catch (const scenario::scenario_error &error) {
-        fmt::print(stderr, "{}\n", error.what());
-        return exit_usage;
-    }
+    for (const scenario::shipped_scenario &shipped : scenario::shipped_scenarios())
+        scenarios.push_back(scenario::load_scenario(shipped.name));
     const std::string text = options.json ? list_json(scenarios) : list_text(scenarios);
     return write_output(text) ? exit_passed : exit_internal;
 }

@@ -27,6 +27,7 @@
 #include "report.h"
 #include "run.h"
 #include "run_command.h"
+#include "text.h"
 #include "usage_error.h"
 
 namespace dcsim::cli
@@ -152,7 +153,8 @@ int main_command(int argc, char **argv)
                    error.what());
         return exit_usage;
     } catch (const scenario::scenario_error &error) {
-        fmt::print(stderr, "{}\n", error.what());
+        for (const scenario::finding &one : error.findings())
+            fmt::print(stderr, "{}\n", printable(one.text()));
         return exit_usage;
     }
     return write_output(version_text(version_json)) ? exit_passed : exit_internal;

@@ -14,7 +14,7 @@ namespace
 
 using json = nlohmann::ordered_json;
 
-json options_json(const run_options &options)
+json options_json(const run_options &options, const run_result &result)
 {
     const workload_options &workload = options.workload;
     json mix = json::object();
@@ -28,8 +28,8 @@ json options_json(const run_options &options)
             {"operations", workload.operations},
             {"mix", workload.mix.text()},
             {"mix_shares", mix},
-            {"era", options.era},
-            {"filesystem", options.filesystem},
+            {"era", result.era},
+            {"filesystem", result.filesystem},
             {"lookup_delay_us", options.lookup_delay_us},
             {"seed", workload.seed},
             {"max_dentries", workload.max_dentries},
@@ -125,7 +125,7 @@ std::string report_json(const run_options &options, const run_result &result)
     json value = {
         {"schema", "dcsim.run/1"},
         {"version", DCSIM_VERSION},
-        {"options", options_json(options)},
+        {"options", options_json(options, result)},
         {"tree", tree_json(result)},
         {"warm_up",
          {{"names", result.warm_up.found + result.warm_up.failed},

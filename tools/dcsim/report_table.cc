@@ -89,7 +89,7 @@ void add_setting(table_text &table, const run_options &options, const run_result
     if (result.names_left_out)
         table.line("  imported, but not walked: {} names at paths of more than {} bytes",
                    grouped(result.names_left_out), grouped(name_catalogue::longest_path));
-    table.line("  {}, lookups wait as in era {}", options.filesystem, options.era);
+    table.line("  {}, lookups wait as in era {}", result.filesystem, result.era);
     table.line("  {} thread{}, mix {}, lookup delay {} µs, seed {}", workload.threads,
                workload.threads == 1 ? "" : "s", workload.mix.text(), options.lookup_delay_us,
                workload.seed);

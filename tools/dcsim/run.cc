@@ -10,6 +10,7 @@
 
 #include "dcsim/kernel/slab.h"
 #include "dcsim/mockfs/memfs.h"
+#include "dcsim/vfs/lookup_era.h"
 #include "interruption.h"
 #include "progress.h"
 #include "report.h"
@@ -174,6 +175,8 @@ run_result perform_run(const run_options &options)
     prctl(PR_SET_TIMERSLACK, 1UL);
     line.show("booting ...");
     simulation simulation(options);
+    result.era = lookup_era_name(current_lookup_era());
+    result.filesystem = simulation.filesystem().name;
     result.tree = fill(options, simulation, names, line);
     result.names = names.size();
     result.names_left_out = names.left_out();

@@ -14,9 +14,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "choices.h"
 #include "dcsim/mockfs/mock_filesystem.h"
-#include "dcsim/scenario/scenario.h"
-#include "dcsim/scenario/suggestion.h"
 #include "dcsim/vfs/vfs.h"
 #include "usage_error.h"
 
@@ -60,23 +59,6 @@ void add_number(CLI::App *command, const char *option, Number &target, int64_t s
                     throw usage_error(fmt::format("{} {}: must be from {} to {}", option, value,
                                                   smallest, largest));
                 target = static_cast<Number>(value);
-            },
-            help)
-        ->type_name(type);
-}
-
-/// An option with a text. Not an empty one: that is a variable somebody's script forgot to set, and
-/// running without the option instead would measure something else.
-void add_text(CLI::App *command, const char *option, std::string &target, const char *type,
-              const std::string &help)
-{
-    command
-        ->add_option_function<std::string>(
-            option,
-            [=, &target](const std::string &text) {
-                if (text.empty())
-                    throw usage_error(fmt::format("{} '': must not be empty", option));
-                target = text;
             },
             help)
         ->type_name(type);
@@ -149,23 +131,6 @@ void refuse_both_limits(const workload_options &workload)
         throw usage_error("--seconds and --ops: give one of them, it says when the run ends");
 }
 
-/// Words of a kind that the user chooses one of, refused with what is meant.
-[[noreturn]] void refuse_word(const char *option, const std::string &word,
-                              const std::vector<std::string> &valid)
-{
-    throw usage_error(fmt::format("{} '{}': valid are {}.{}", option, word, fmt::join(valid, ", "),
-                                  scenario::did_you_mean(word, valid)));
-}
-
-std::vector<std::string> era_names()
-{
-    std::vector<std::string> names;
-
-    for (const scenario::era_description &era : scenario::eras())
-        names.emplace_back(era.name);
-    return names;
-}
-
 std::vector<std::string> filesystem_names()
 {
     std::vector<std::string> names;
@@ -173,12 +138,6 @@ std::vector<std::string> filesystem_names()
     for (const mock_filesystem *filesystem : mock_filesystems())
         names.emplace_back(filesystem->name);
     return names;
-}
-
-void refuse_unknown_era(const std::string &era)
-{
-    if (!era.empty() && !scenario::find_era(era))
-        refuse_word("--era", era, era_names());
 }
 
 void choose_era(run_options &options)

@@ -29,6 +29,9 @@ struct counter_values {
 counter_values read_counters();
 
 struct run_result {
+    /// What there was to run on, as the library says: the era and the mounted file system.
+    std::string era;
+    std::string filesystem;
     tree_description tree;
     size_t names = 0;
     size_t names_left_out = 0; ///< imported, but at paths that are too long to be walked

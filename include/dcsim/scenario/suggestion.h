@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// "Did you mean ...?" for mistyped names.
+// "Did you mean ...?" for mistyped names, and all that are right.
 #pragma once
 
 #include <string>
@@ -15,5 +15,8 @@ std::string nearest_name(std::string_view typed, const std::vector<std::string> 
 
 /// " Did you mean 'x'?" or "", to be put behind a message.
 std::string did_you_mean(std::string_view typed, const std::vector<std::string> &valid);
+
+/// ": valid are a, b, c", or ": there are none", to be put behind a message.
+std::string all_valid(const std::vector<std::string> &valid);
 
 } // namespace dcsim::scenario
