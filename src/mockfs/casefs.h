@@ -48,6 +48,11 @@ struct casefs_options {
     int64_t prime = 0;
 };
 
+/// inode::i_private. Freed with the inode, a grace period after its end.
+struct casefs_inode {
+    u64 change; ///< of the youngest attributes that are known; under i_lock
+};
+
 /// One directory that folds.
 struct casefs_folding {
     list_head list; ///< in disk->folding
@@ -87,10 +92,11 @@ inode *casefs_iget(super_block *sb, const server_attributes &attributes);
 /// The same for what has just been made, still I_NEW, for d_instantiate_new(). change_lock held
 /// since it was made.
 inode *casefs_iget_made(super_block *sb, const server_attributes &attributes);
-/// What the server says of an inode. Links and size change with i_rwsem held for writing, except
-/// where the server is asked again all the time (`revalidate`).
+/// What the server says of an inode, unless something younger is known: who asks again on every
+/// walk (`revalidate`) or reads a directory (`prime`) holds nothing that would keep others from
+/// changing the object and telling the inode before.
 void casefs_update(inode *inode, const server_attributes &attributes);
-/// Asks the server and does that; what is not there any more has no links.
+/// Asks the server and does that; what is not there any more has no links, and never will.
 void casefs_refresh(inode *inode);
 /// Frees the disk and what is on it. Nobody uses it any more.
 void casefs_free_disk(casefs_disk *disk);

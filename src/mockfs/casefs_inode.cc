@@ -17,6 +17,9 @@ namespace dcsim::inline DCSIM_BACKEND
 namespace
 {
 
+/// casefs_inode::change of what the server has no more: no answer is younger than that.
+constexpr u64 LAST_CHANGE = ~u64{0};
+
 /// The record of a directory that folds, or nullptr.
 casefs_folding *find_folding(casefs_disk *disk, u64 fileid) __must_hold(&disk->folding_lock)
 {
@@ -60,18 +63,26 @@ void casefs_add_folding(casefs_disk *disk, casefs_folding *record, u64 fileid)
 
 void casefs_update(inode *inode, const server_attributes &attributes)
 {
-    WRITE_ONCE(inode->i_size, attributes.size);
-    set_nlink(inode, attributes.nlink);
+    auto *ci = static_cast<casefs_inode *>(inode->i_private);
+
+    spin_lock(&inode->i_lock);
+    if (attributes.change >= ci->change) {
+        ci->change = attributes.change;
+        WRITE_ONCE(inode->i_size, attributes.size);
+        set_nlink(inode, attributes.nlink);
+    }
+    spin_unlock(&inode->i_lock);
 }
 
 void casefs_refresh(inode *inode)
 {
-    server_attributes attributes;
+    server_attributes attributes = {};
 
-    if (server_getattr(casefs_disk_of(inode->i_sb)->server, inode->i_ino, &attributes))
-        clear_nlink(inode);
-    else
-        casefs_update(inode, attributes);
+    if (server_getattr(casefs_disk_of(inode->i_sb)->server, inode->i_ino, &attributes)) {
+        attributes.change = LAST_CHANGE;
+        attributes.size = READ_ONCE(inode->i_size);
+    }
+    casefs_update(inode, attributes);
 }
 
 namespace
@@ -102,9 +113,14 @@ constexpr inode_operations casefs_symlink_inode_operations = {.get_link = casefs
                                                               .setattr = casefs_setattr};
 constexpr file_operations casefs_file_operations = {};
 
-/// Fills in an I_NEW inode.
-void fill_inode(inode *inode, const server_attributes &attributes)
+/// Fills in an I_NEW inode. False without memory.
+bool fill_inode(inode *inode, const server_attributes &attributes)
 {
+    void *memory = kmalloc(sizeof(casefs_inode));
+
+    if (!memory)
+        return false;
+    inode->i_private = new (memory) casefs_inode();
     WRITE_ONCE(inode->i_mode, attributes.mode);
     casefs_update(inode, attributes);
     inode->i_op = &casefs_file_inode_operations;
@@ -125,6 +141,16 @@ void fill_inode(inode *inode, const server_attributes &attributes)
         init_special_inode(inode, attributes.mode, 0);
         break;
     }
+    return true;
+}
+
+/// fill_inode(), or the end of the inode.
+inode *fill_or_fail(inode *inode, const server_attributes &attributes)
+{
+    if (fill_inode(inode, attributes))
+        return inode;
+    iget_failed(inode);
+    return ERR_PTR(-ENOMEM);
 }
 
 } // namespace
@@ -137,8 +163,9 @@ inode *casefs_iget(super_block *sb, const server_attributes &attributes)
     if (!inode)
         return ERR_PTR(-ENOMEM);
     if (READ_ONCE(inode->i_state) & I_NEW) {
-        fill_inode(inode, attributes);
-        unlock_new_inode(inode);
+        inode = fill_or_fail(inode, attributes);
+        if (!IS_ERR(inode))
+            unlock_new_inode(inode);
     }
     return inode;
 }
@@ -152,8 +179,7 @@ inode *casefs_iget_made(super_block *sb, const server_attributes &attributes)
     // Nobody else has heard of it: its directory is locked for writing, and file handles are looked
     // up under change_lock.
     WARN_ON(!(READ_ONCE(inode->i_state) & I_NEW));
-    fill_inode(inode, attributes);
-    return inode;
+    return fill_or_fail(inode, attributes);
 }
 
 namespace
@@ -173,6 +199,11 @@ void casefs_evict_inode(inode *inode)
         list_del_init(&record->list);
     spin_unlock(&disk->folding_lock);
     kfree(record);
+}
+
+void casefs_free_inode(inode *inode)
+{
+    kfree(inode->i_private);
 }
 
 void casefs_put_super(super_block *sb)
@@ -198,6 +229,7 @@ void casefs_free_disk(casefs_disk *disk)
 
 constexpr super_operations casefs_super_operations = {
     .evict_inode = casefs_evict_inode,
+    .free_inode = casefs_free_inode,
     .put_super = casefs_put_super,
 };
 

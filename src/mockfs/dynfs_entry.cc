@@ -57,8 +57,9 @@ void free_disk(rcu_head *head)
     kfree(disk);
 }
 
-/// The child of that name, without a reference. disk->lock held.
-dynfs_entry *find_locked(dynfs_entry *directory, const name_key &name)
+/// The child of that name, without a reference.
+dynfs_entry *find_locked([[maybe_unused]] dynfs_disk *disk, dynfs_entry *directory,
+                         const name_key &name) __must_hold(&disk->lock)
 {
     for (list_head *at = list_first(&directory->children); at != &directory->children;
          at = list_next(at)) {
@@ -70,7 +71,8 @@ dynfs_entry *find_locked(dynfs_entry *directory, const name_key &name)
     return nullptr;
 }
 
-void link_child(dynfs_entry *directory, dynfs_entry *child)
+void link_child([[maybe_unused]] dynfs_disk *disk, dynfs_entry *directory, dynfs_entry *child)
+    __must_hold(&disk->lock)
 {
     child->parent = directory;
     child->position = directory->next_position++;
@@ -79,7 +81,7 @@ void link_child(dynfs_entry *directory, dynfs_entry *child)
         directory->subdirectories++;
 }
 
-void unlink_child(dynfs_entry *child)
+void unlink_child([[maybe_unused]] dynfs_disk *disk, dynfs_entry *child) __must_hold(&disk->lock)
 {
     list_del_init(&child->siblings);
     if (S_ISDIR_mode(child->mode))
@@ -90,7 +92,7 @@ void unlink_child(dynfs_entry *child)
 /// The entry is no more. The tree's reference goes with it, or to those who are to be flushed.
 void bury(dynfs_disk *disk, dynfs_entry *entry) __must_hold(&disk->lock)
 {
-    unlink_child(entry);
+    unlink_child(disk, entry);
     WRITE_ONCE(entry->dead, 1);
     disk->live--;
     if (disk->flush) {
@@ -136,9 +138,9 @@ int insert_locked(dynfs_disk *disk, dynfs_entry *directory, dynfs_entry *fresh)
         return -ENOTDIR;
     if (READ_LOCKED(directory->dead))
         return -ENOENT;
-    if (find_locked(directory, {fresh->name, fresh->name_length}))
+    if (find_locked(disk, directory, {fresh->name, fresh->name_length}))
         return -EEXIST;
-    link_child(directory, fresh);
+    link_child(disk, directory, fresh);
     disk->live++;
     return 0;
 }
@@ -163,20 +165,22 @@ place find_place(dynfs_disk *disk, const char *path) __must_hold(&disk->lock)
         const name_key name = {path, static_cast<size_t>(end - path)};
         if (*end == '\0' || !directory)
             return {directory, name};
-        directory = find_locked(directory, name);
+        directory = find_locked(disk, directory, name);
         path = end;
     }
 }
 
-/// What is there, without a reference, or nullptr. disk->lock held.
-dynfs_entry *find_at(const place &where)
+/// What is there, without a reference, or nullptr.
+dynfs_entry *find_at(dynfs_disk *disk, const place &where) __must_hold(&disk->lock)
 {
     if (!where.directory || where.name.length == 0)
         return where.directory;
-    return find_locked(where.directory, where.name);
+    return find_locked(disk, where.directory, where.name);
 }
 
-bool is_below(const dynfs_entry *entry, const dynfs_entry *above)
+/// Is it that, or somewhere in that?
+bool is_below([[maybe_unused]] dynfs_disk *disk, const dynfs_entry *entry, const dynfs_entry *above)
+    __must_hold(&disk->lock)
 {
     while (entry && entry != above)
         entry = entry->parent;
@@ -220,7 +224,7 @@ int remove_at(dynfs_disk *disk, const char *path)
     int error = 0;
 
     spin_lock(&disk->lock);
-    entry = find_at(find_place(disk, path));
+    entry = find_at(disk, find_place(disk, path));
     if (!entry)
         error = -ENOENT;
     else if (entry == disk->root)
@@ -246,7 +250,7 @@ int replace_locked(dynfs_disk *disk, dynfs_entry *old, dynfs_entry *fresh) __mus
 int rename_locked(dynfs_disk *disk, dynfs_entry *old, const place &to, dynfs_entry *fresh)
     __must_hold(&disk->lock)
 {
-    dynfs_entry *there = find_at(to);
+    dynfs_entry *there = find_at(disk, to);
 
     if (READ_LOCKED(old->dead) || !to.directory)
         return -ENOENT;
@@ -254,15 +258,15 @@ int rename_locked(dynfs_disk *disk, dynfs_entry *old, const place &to, dynfs_ent
         return -ENOTDIR;
     if (there == old)
         return 0;
-    if (is_below(to.directory, old))
+    if (is_below(disk, to.directory, old))
         return -EINVAL;
-    if (is_below(old, there))
+    if (is_below(disk, old, there))
         return -ENOTEMPTY;
     while (!list_empty(&old->children)) {
         dynfs_entry *child = container_of(list_first(&old->children), dynfs_entry, siblings);
 
-        unlink_child(child);
-        link_child(fresh, child);
+        unlink_child(disk, child);
+        link_child(disk, fresh, child);
     }
     if (there)
         bury_all(disk, there);
@@ -358,7 +362,7 @@ dynfs_entry *dynfs_find_child(dynfs_disk *disk, dynfs_entry *directory, const ch
     dynfs_entry *child;
 
     spin_lock(&disk->lock);
-    child = find_locked(directory, {name, length});
+    child = find_locked(disk, directory, {name, length});
     if (child)
         dynfs_get(child);
     spin_unlock(&disk->lock);
@@ -386,7 +390,7 @@ dynfs_entry *dynfs_find_path(dynfs_disk *disk, const char *path)
     dynfs_entry *entry;
 
     spin_lock(&disk->lock);
-    entry = find_at(find_place(disk, path));
+    entry = find_at(disk, find_place(disk, path));
     if (entry)
         dynfs_get(entry);
     spin_unlock(&disk->lock);

@@ -256,16 +256,22 @@ int fuse_atomic_open(inode *dir, dentry *entry, file *file, unsigned flags, umod
     return error;
 }
 
-// Linux v6.12 fs/fuse/dir.c fuse_entry_unlinked(). The inode is locked for writing.
-void fuse_entry_unlinked(dentry *entry)
+// Linux v6.12 fs/fuse/dir.c fuse_entry_unlinked(). The inode is locked for writing. `lost` is the
+// number of the change: an answer from before that comes late must not bring the link back, and one
+// from after it has taken the link away already.
+void fuse_entry_unlinked(dentry *entry, u64 lost)
 {
     inode *inode = d_inode(entry);
     fuse_inode *fi = get_fuse_inode(inode);
+    bool known;
 
     spin_lock(&fi->lock);
+    known = fi->change >= lost;
+    if (!known)
+        fi->change = lost;
     if (inode_is_directory(inode))
         clear_nlink(inode);
-    else if (READ_ONCE(inode->i_nlink) > 0)
+    else if (!known && READ_ONCE(inode->i_nlink) > 0)
         drop_nlink(inode);
     spin_unlock(&fi->lock);
     fuse_invalidate_entry_cache(entry);
@@ -276,11 +282,12 @@ int remove_entry(inode *dir, dentry *entry, bool directory)
 {
     server_tree *files = fuse_daemon_files(get_fuse_conn(dir)->daemon);
     const name_key name = key_of(entry);
-    int error = server_remove(files, get_node_id(dir), name.text, name.length, directory);
+    server_change_info info;
+    int error = server_remove(files, get_node_id(dir), name.text, name.length, directory, &info);
 
     if (!error) {
         fuse_dir_changed(dir);
-        fuse_entry_unlinked(entry);
+        fuse_entry_unlinked(entry, info.lost);
     } else if (error == -ENOENT) {
         fuse_invalidate_entry(entry);
     }
@@ -304,6 +311,7 @@ int fuse_rename(inode *olddir, dentry *oldent, inode *newdir, dentry *newent, un
 {
     server_tree *files = fuse_daemon_files(get_fuse_conn(olddir)->daemon);
     const name_key from = key_of(oldent), to = key_of(newent);
+    server_change_info info;
     int error;
 
     if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
@@ -311,14 +319,14 @@ int fuse_rename(inode *olddir, dentry *oldent, inode *newdir, dentry *newent, un
     if (to.length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
     error = server_rename(files, get_node_id(olddir), from.text, from.length, get_node_id(newdir),
-                          to.text, to.length, flags);
+                          to.text, to.length, flags, nullptr, &info);
     if (!error) {
         fuse_dir_changed(olddir);
         if (olddir != newdir)
             fuse_dir_changed(newdir);
         // The target ends up negative.
         if (!(flags & RENAME_EXCHANGE_FLAG) && d_is_positive(newent))
-            fuse_entry_unlinked(newent);
+            fuse_entry_unlinked(newent, info.lost);
     } else if (error == -ENOENT) {
         // Either of the two is not what was thought.
         fuse_invalidate_entry(oldent);

@@ -156,7 +156,7 @@ int server_remove_locked(server_tree *server, u64 directory, const name_key &key
     if (!object->entries.empty())
         return -ENOTEMPTY;
     server_detach_name(server, name);
-    server_drop_unnamed(server, object);
+    server_note_loss(server, object);
     return 0;
 }
 
@@ -168,7 +168,7 @@ int server_remove(server_tree *server, u64 directory, const char *name, size_t l
     int error = server_remove_locked(server, directory, {name, length}, directory_wanted);
 
     if (!error && info)
-        *info = {before, server_change_of(server, directory)};
+        *info = {before, server_change_of(server, directory), server->last_loss};
     return error;
 }
 
@@ -239,7 +239,7 @@ int server_rename_locked(server_tree *server, u64 old_directory, const name_key 
         if (error)
             return error;
         server_detach_name(server, target_name);
-        server_drop_unnamed(server, target);
+        server_note_loss(server, target);
     }
     server_attach_name(server, new_dir, fresh, object);
     server_detach_name(server, name);
@@ -272,7 +272,7 @@ int server_rename(server_tree *server, u64 old_directory, const char *old_name, 
         if (!error && old_info)
             *old_info = {old_before, server_change_of(server, old_directory)};
         if (!error && new_info)
-            *new_info = {new_before, server_change_of(server, new_directory)};
+            *new_info = {new_before, server_change_of(server, new_directory), server->last_loss};
     }
     if (!used)
         server_free_name(fresh);

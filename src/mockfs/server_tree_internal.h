@@ -113,9 +113,10 @@ struct server_tree {
     server_object_set objects __guarded_by(lock);
     long object_count __guarded_by(lock);
     u64 last_fileid __guarded_by(lock);
-    u64 changes __guarded_by(lock); ///< the last number given to an object's `change`
-    u64 root;                       ///< constant
-    once<u64> delay;                ///< microseconds
+    u64 changes __guarded_by(lock);   ///< the last number given to an object's `change`
+    u64 last_loss __guarded_by(lock); ///< `change` of the object that was the last to lose a name
+    u64 root;                         ///< constant
+    once<u64> delay;                  ///< microseconds
 };
 
 /// One request: it arrives, which is the point where others may come first, takes its time, and is
@@ -175,8 +176,8 @@ void server_attach_name(server_tree *server, server_object *directory, server_na
                         server_object *object) __must_hold(&server->lock);
 /// Takes a name away and frees it.
 void server_detach_name(server_tree *server, server_name *name) __must_hold(&server->lock);
-/// The object goes when it has no name left.
-void server_drop_unnamed(server_tree *server, server_object *object) __must_hold(&server->lock);
+/// The object has lost a name, and goes when it has none left.
+void server_note_loss(server_tree *server, server_object *object) __must_hold(&server->lock);
 /// Where ".." leads; the root is in itself. server->lock held.
 server_object *server_parent_of(server_object *directory);
 /// Is `directory` in or below `ancestor`? Second names can make a circle of the ways up.

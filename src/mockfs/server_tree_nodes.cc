@@ -134,8 +134,9 @@ void server_detach_name(server_tree *server, server_name *name) __must_hold(&ser
     server_free_name(name);
 }
 
-void server_drop_unnamed(server_tree *server, server_object *object) __must_hold(&server->lock)
+void server_note_loss(server_tree *server, server_object *object) __must_hold(&server->lock)
 {
+    server->last_loss = object->change;
     if (!list_empty(&object->names))
         return;
     server->objects.erase(server->objects.iterator_to(*object));

@@ -27,7 +27,7 @@ int replace_locked(server_tree *server, const server_place &place, server_name *
     dir = old->directory;
     replaced = old->object;
     server_detach_name(server, old);
-    server_drop_unnamed(server, replaced);
+    server_note_loss(server, replaced);
     server_add_object(server, object);
     server_attach_name(server, dir, name, object);
     *made = true;

@@ -348,6 +348,45 @@ TEST_P(CasefsEras, ReadingADirectoryMeetsALookup)
            std::nullopt);
 }
 
+dentry *held;
+
+void remove_foo()
+{
+    qstr name = make_qstr("Foo", 3);
+    dentry *dentry = start_removing_noperm(sb->s_root, &name);
+
+    explore_check(!IS_ERR(dentry), "it is there");
+    explore_check(vfs_unlink(d_inode(sb->s_root), dentry) == 0, "and goes");
+    end_removing(dentry);
+}
+
+// What the server said of the links before the last one went may arrive after it.
+TEST(CasefsExplored, ALateAnswerDoesNotBringALinkBack)
+{
+    exploration program = program_in(ERA_7_2, form_of_cifs,
+                                     {{"asks",
+                                       [] {
+                                           dentry *found = look_up("foo");
+                                           if (!IS_ERR(found))
+                                               dput(found);
+                                       }},
+                                      {"removes", remove_foo}});
+
+    program.setup = [] {
+        mount_in(ERA_7_2, form_of_cifs);
+        add_file(fs->root_node(sb), "Foo");
+        held = look_up("Foo");
+        explore_check(!IS_ERR(held), "the file is there");
+    };
+    program.finally = [] {
+        explore_check(READ_ONCE(d_inode(held)->i_nlink) == 0, "what was removed has no links");
+        dput(held);
+        unmount();
+    };
+    program.options.preemptions = 1;
+    EXPECT_THAT(explore(program), Holds());
+}
+
 // Where names are put in lookup before the directory is locked, the reader does without a dentry
 // for a name that somebody is looking up.
 TEST(CasefsExplored, AReaderDoesNotWaitForALookupThatWaitsForItsLock)

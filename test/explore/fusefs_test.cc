@@ -8,6 +8,7 @@
 #include "dcache_internal.h"
 #include "dcsim/mockfs/fusefs.h"
 #include "dcsim/mockfs/mock_filesystem.h"
+#include "dcsim/vfs/attributes.h"
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
@@ -196,6 +197,48 @@ TEST(FusefsExplored, WhoLooksUpWhatTheDaemonRemoves)
         look_up();
     };
     program.options.preemptions = 1;
+    EXPECT_THAT(explore(program), Holds());
+}
+
+// --- Late answers ---
+
+dentry *held;
+
+void ask_for_attributes()
+{
+    const path path = {nullptr, held};
+    kstat stat;
+    // -ESTALE once the daemon has removed it and this kernel has yet to notice.
+    const int error = d_inode(held)->i_op->getattr(&path, &stat);
+    explore_check(error == 0 || error == -ESTALE, "it has attributes, or is going");
+}
+
+void remove_f()
+{
+    qstr name = make_qstr("f", 1);
+    dentry *dentry = start_removing_noperm(sb->s_root, &name);
+
+    explore_check(!IS_ERR(dentry), "it is there");
+    explore_check(vfs_unlink(d_inode(sb->s_root), dentry) == 0, "and goes");
+    end_removing(dentry);
+}
+
+// What the daemon said of the links before the last one went may arrive after it.
+TEST(FusefsExplored, ALateAnswerDoesNotBringALinkBack)
+{
+    exploration program = two_tasks({}, ask_for_attributes, remove_f);
+
+    program.options.preemptions = 1;
+    program.setup = [] {
+        set_up({});
+        held = find_f();
+        explore_check(!IS_ERR(held), "the file is there");
+    };
+    program.finally = [] {
+        explore_check(READ_ONCE(d_inode(held)->i_nlink) == 0, "what was removed has no links");
+        dput(held);
+        finish();
+    };
     EXPECT_THAT(explore(program), Holds());
 }
 

@@ -43,6 +43,9 @@ struct server_entry {
 struct server_change_info {
     u64 before;
     u64 after;
+    /// That of the object which lost a name by server_remove(), or by server_rename() over it (in
+    /// `new_info`): answers with a smaller number are from before that.
+    u64 lost = 0;
 };
 
 /// An empty tree whose root has the file id `first_fileid`; nullptr without memory.
