@@ -488,7 +488,7 @@ std::string file_systems_text()
     for (const scenario::file_system_description &one : scenario::file_systems()) {
         fmt::format_to(std::back_inserter(text), "{:<16}{}\n", one.name, one.purpose);
         for (const scenario::file_system_option &option : one.options)
-            fmt::format_to(std::back_inserter(text), "  {:<14}{}..{}: {}\n", option.name,
+            fmt::format_to(std::back_inserter(text), "  {:<16}{}..{}: {}\n", option.name,
                            option.smallest, option.largest, option.purpose);
         if (!one.flags.empty())
             fmt::format_to(std::back_inserter(text), "  flags of an object: {}\n",
