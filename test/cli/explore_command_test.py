@@ -404,6 +404,14 @@ class Explore(WithFiles):
         self.assertIn("is preempted", answer.stdout)
         self.assertIn(f"replay: dcsim replay {file} v1-", answer.stdout)
 
+    def test_steps_are_at_fields_called_as_in_the_kernel(self):
+        trace = result_of("explore", "add-ci-shared-queue", "--variant", "era-6.0")["trace"]
+        objects = {step["object"] for step in trace}
+        self.assertIn("d_wait queue on A's stack", objects)
+        self.assertNotIn("A's stack", objects)
+        self.assertIn("dentry /Foo[B] d_rcu", objects)
+        self.assertEqual([name for name in objects if re.match(r"(dentry|inode) .*\+\d", name)], [])
+
     def test_json_of_a_violation(self):
         file = self.write("wrong.toml", WRONG)
         result = result_of("explore", file)

@@ -9,6 +9,7 @@
 #include "dcache_internal.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/memfs.h"
+#include "dcsim/scenario/program.h"
 #include "dcsim/testing/dcache_checker.h"
 #include "dcsim/vfs/lookup_era.h"
 #include "dcsim/vfs/namei.h"
@@ -212,6 +213,33 @@ TEST_P(LookupEras, FlagOfANewChildIsLostWhereItIsSetLate)
         EXPECT_THAT(report, Violates(violation_kind::expectation));
     else
         EXPECT_THAT(report, Holds());
+}
+
+/// Names of what a dentry in lookup has in its unions, and of the queue that its owner lends.
+void name_what_is_lent()
+{
+    caller_wait_queue wq;
+    qstr q = make_hashed_qstr(sb->s_root, "file", 4);
+    dentry *fresh = d_alloc_parallel(sb->s_root, &q, wq.head());
+    const auto is_called = [](const void *address, const char *name) {
+        char text[200] = "";
+
+        describe_port_address(sb, address, text, sizeof(text));
+        return std::string_view(text).ends_with(name);
+    };
+
+    explore_check(is_called(&fresh->d_wait, wq.head() ? " d_wait" : " d_lru"), "d_wait or d_lru");
+    explore_check(is_called(&fresh->d_in_lookup_hash, " d_in_lookup_hash"), "d_in_lookup_hash");
+    if (wq.head())
+        explore_check(is_called(wq.head(), "d_wait queue on A's stack"), "the queue");
+    d_lookup_done(fresh);
+    explore_check(is_called(&fresh->d_lru, " d_lru"), "d_lru when it is over");
+    dput(fresh);
+}
+
+TEST_P(LookupEras, TracesCallTheRoomOfAUnionByWhatIsInIt)
+{
+    EXPECT_THAT(explore(program_in(GetParam(), {{"A", name_what_is_lent}})), Holds());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LookupEras,

@@ -36,6 +36,9 @@ int set_lookup_era(lookup_era era);
 /// Does d_alloc_parallel() take a wait queue of its caller's in this era?
 bool lookup_era_has_caller_queue(lookup_era era);
 
+/// Lock class of those queues.
+inline constexpr const char *in_lookup_wait_queue_class = "in-lookup wait queue";
+
 /// The wait queue that a caller of d_alloc_parallel() provided before v7.2: waiters for its lookup
 /// sleep on it, so it must live until d_lookup_done(). In other eras it is nothing, and
 /// d_alloc_parallel() gets nullptr.
@@ -47,7 +50,7 @@ class caller_wait_queue
     caller_wait_queue()
     {
         if (unlikely(lookup_era_has_caller_queue(current_lookup_era()))) {
-            init_waitqueue_head(&queue_, "in-lookup wait queue");
+            init_waitqueue_head(&queue_, in_lookup_wait_queue_class);
             head_ = &queue_;
         }
     }

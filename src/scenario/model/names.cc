@@ -4,12 +4,14 @@
 //
 // Two dentries of one name are told apart by who allocated them: the spare that task B brought to
 // d_alloc_parallel() is "/a[B]". What the set-up made has no such mark.
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <iterator>
 
 #include "dcache_internal.h"
 #include "dcsim/scenario/program.h"
+#include "dcsim/vfs/lookup_era.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -46,6 +48,7 @@ constexpr field_name dentry_fields[] = {
     DCSIM_FIELD(dentry, d_shortname, none),
     DCSIM_FIELD(dentry, d_op, pointer),
     DCSIM_FIELD(dentry, d_sb, pointer),
+    DCSIM_FIELD(dentry, d_time, none),
     DCSIM_FIELD(dentry, d_fsdata, pointer),
     {static_cast<uint16_t>(offsetof(dentry, d_lockref)), 4, field_form::lock, "d_lock"},
     {static_cast<uint16_t>(offsetof(dentry, d_lockref) + 4), 4, field_form::number, "d_count"},
@@ -55,9 +58,17 @@ constexpr field_name dentry_fields[] = {
     DCSIM_FIELD(dentry, d_alias, none),
 };
 
+// What else there is in the room of d_lru and of d_alias.
+constexpr field_name d_wait_field = DCSIM_FIELD(dentry, d_wait, pointer);
+constexpr field_name d_in_lookup_hash_field = DCSIM_FIELD(dentry, d_in_lookup_hash, none);
+constexpr field_name d_rcu_field = DCSIM_FIELD(dentry, d_rcu, none);
+constexpr field_name waiters_field = DCSIM_FIELD(dentry, waiters, none);
+
 constexpr field_name inode_fields[] = {
     DCSIM_FIELD(inode, i_mode, flags),   DCSIM_FIELD(inode, i_opflags, flags),
-    DCSIM_FIELD(inode, i_flags, flags),  DCSIM_FIELD(inode, i_nlink, number),
+    DCSIM_FIELD(inode, i_uid, none),     DCSIM_FIELD(inode, i_gid, none),
+    DCSIM_FIELD(inode, i_flags, flags),  DCSIM_FIELD(inode, i_link, none),
+    DCSIM_FIELD(inode, i_size, none),    DCSIM_FIELD(inode, i_nlink, number),
     DCSIM_FIELD(inode, i_count, number), DCSIM_FIELD(inode, i_lock, lock),
     DCSIM_FIELD(inode, i_state, flags),  DCSIM_FIELD(inode, i_dentry, pointer),
     DCSIM_FIELD(inode, i_rwsem, none),   DCSIM_FIELD(inode, i_dir_seq, number),
@@ -86,6 +97,25 @@ const field_name *field_at(const field_name (&fields)[Count], size_t offset)
     return nullptr;
 }
 
+/// In its unions a dentry has what its state says (include/dcsim/vfs/dcache.h).
+const field_name *field_of(const dentry *dentry, size_t offset)
+{
+    const field_name *field = field_at(dentry_fields, offset);
+    const unsigned flags = *dentry->d_flags.word();
+
+    if (field && field->offset == d_wait_field.offset)
+        return flags & DCACHE_PAR_LOOKUP && lookup_era_has_caller_queue(current_lookup_era())
+                   ? &d_wait_field
+                   : field;
+    if (!field || field->offset != d_rcu_field.offset)
+        return field;
+    if (flags & DCACHE_PAR_LOOKUP)
+        return &d_in_lookup_hash_field;
+    if (flags & DCACHE_DENTRY_KILLED)
+        return &d_rcu_field;
+    return *dentry->d_inode.word() ? field : &waiters_field;
+}
+
 enum class object_kind : uint8_t { unknown, dentry, inode, super_block };
 
 /// What an address lies in.
@@ -106,7 +136,9 @@ port_object find_object(super_block *sb, const void *address)
                                             static_cast<const char *>(found.memory->object));
     if (!strcmp(found.memory->pool, "dentry")) {
         found.kind = object_kind::dentry;
-        found.field = field_at(dentry_fields, offset);
+        found.field = found.memory->freed
+                          ? field_at(dentry_fields, offset)
+                          : field_of(static_cast<const dentry *>(found.memory->object), offset);
     } else if (!strcmp(found.memory->pool, "inode_cache")) {
         found.kind = object_kind::inode;
         found.field = field_at(inode_fields, offset);
@@ -197,6 +229,16 @@ const char *table_name(super_block *sb, const allocation &memory)
     return "inode hash chain";
 }
 
+/// Is it the wait queue that a task lends to those who wait for its lookup?
+bool is_lent_queue(const task_control &owner, const void *address)
+{
+    const uintptr_t *end = owner.stack_object + owner.stack_objects;
+    const auto *lock = static_cast<const spinlock_t *>(address);
+
+    return std::find(owner.stack_object, end, reinterpret_cast<uintptr_t>(address)) != end &&
+           lock->lock_class == lock_class_number(in_lookup_wait_queue_class);
+}
+
 bool describe_task_memory(const void *address, char *text, size_t bytes)
 {
     const execution_state &x = execution();
@@ -207,7 +249,9 @@ bool describe_task_memory(const void *address, char *text, size_t bytes)
             return true;
         }
         if (in_stack_of(i, address)) {
-            snprintf(text, bytes, "%s's stack", task_name(static_cast<task_id>(i)));
+            snprintf(text, bytes, "%s%s's stack",
+                     is_lent_queue(x.task[i], address) ? "d_wait queue on " : "",
+                     task_name(static_cast<task_id>(i)));
             return true;
         }
     }
