@@ -26,8 +26,9 @@ HOT_FUNCTIONS = {
     "d_lookup": r"__d_lookup|this_counter_slot|rcu_|sched_yield",
     "lockref_get": rf"{LOCKS}|rcu_\w+",
     "lockref_get_not_dead": rf"{LOCKS}|rcu_\w+",
-    "dput": rf"{LOCKS}|rcu_\w+|might_sleep|fast_dput|retain_dentry|dentry_kill",
-    "fast_dput": rf"{LOCKS}|rcu_\w+|lockref_put_return|retain_dentry|report_warning",
+    "dput": rf"{LOCKS}|rcu_\w+|might_sleep|fast_dput|retain_dentry|dentry_kill|blocker_is_dropped",
+    "fast_dput": rf"{LOCKS}|rcu_\w+|lockref_put_return|retain_dentry|report_warning"
+                 r"|blocker_is_dropped",
     "lockref_put_return": LOCKS,
 }
 # These only look: no locked instruction and no fence.

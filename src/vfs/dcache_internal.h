@@ -179,6 +179,9 @@ void obligations_init();
 /// The calling task got `dentry`, which it holds, from `function` and owes that. Sleeps not; takes
 /// d_lock.
 void note_obligation(dentry *dentry, obligation what, const char *function);
+/// The calling task drops a reference on `dentry`: if it got that dentry as a blocker, it owes
+/// nothing for it any more. For tasks with TASK_PRIVATE_BLOCKER set. Takes no d_lock.
+void blocker_is_dropped(const dentry *dentry);
 /// What is owed for `dentry`, to be appended to a sentence; "" when nothing is known. d_lock held.
 void describe_obligations(const dentry *dentry, char *text, size_t bytes)
     __must_hold(&dentry->d_lock);

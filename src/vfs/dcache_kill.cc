@@ -20,6 +20,7 @@
 // rcu_read_unlock();` protects the memory without a gap. Everything below that drops one and takes
 // the other relies on that.
 #include "dcache_internal.h"
+#include "dcsim/vfs/task.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -302,6 +303,8 @@ static bool fast_dput(dentry *dentry) __context_unsafe("d_lock is held only when
 {
     int ret;
 
+    if (unlikely(task_private(TASK_PRIVATE_BLOCKER)))
+        blocker_is_dropped(dentry);
     // From the moment the count is zero somebody else may kill the dentry. RCU bridges the time
     // until d_lock is held.
     rcu_read_lock();

@@ -52,20 +52,26 @@ dentry *start_dentry(dentry *parent, dentry *child, bool positive, int otherwise
 
 } // namespace
 
-// Linux v6.19 fs/namei.c start_dirop().
-dentry *start_dirop(dentry *parent, const qstr *name, unsigned flags)
+// Linux v6.19 fs/namei.c __start_dirop().
+dentry *__start_dirop(dentry *parent, const qstr *name, unsigned flags, const char *function)
     __context_unsafe("returns with the parent locked")
 {
     inode *dir = d_inode(parent);
     dentry *dentry;
 
     if (unlikely(lookup_outside_rwsem))
-        return start_dirop_outside(parent, name, flags);
+        return start_dirop_outside(parent, name, flags, function);
     inode_lock_nested(dir, I_MUTEX_PARENT);
     dentry = lookup_one_qstr_excl(name, parent, flags);
     if (IS_ERR(dentry))
         inode_unlock(dir);
     return dentry;
+}
+
+// Linux v6.19 fs/namei.c start_dirop().
+dentry *start_dirop(dentry *parent, const qstr *name, unsigned flags)
+{
+    return __start_dirop(parent, name, flags, __func__);
 }
 
 // Linux v6.19 fs/namei.c end_dirop().
@@ -83,7 +89,7 @@ dentry *start_creating(dentry *parent, qstr *name)
 {
     int error = lookup_one_common(name, parent);
 
-    return error ? ERR_PTR(error) : start_dirop(parent, name, LOOKUP_CREATE);
+    return error ? ERR_PTR(error) : __start_dirop(parent, name, LOOKUP_CREATE, __func__);
 }
 
 // Linux v6.19 fs/namei.c start_creating_noperm().
@@ -91,7 +97,7 @@ dentry *start_creating_noperm(dentry *parent, qstr *name)
 {
     int error = lookup_noperm_common(name, parent);
 
-    return error ? ERR_PTR(error) : start_dirop(parent, name, LOOKUP_CREATE);
+    return error ? ERR_PTR(error) : __start_dirop(parent, name, LOOKUP_CREATE, __func__);
 }
 
 // Linux v6.19 fs/namei.c start_removing().
@@ -99,7 +105,7 @@ dentry *start_removing(dentry *parent, qstr *name)
 {
     int error = lookup_one_common(name, parent);
 
-    return error ? ERR_PTR(error) : start_dirop(parent, name, 0);
+    return error ? ERR_PTR(error) : __start_dirop(parent, name, 0, __func__);
 }
 
 // Linux v6.19 fs/namei.c start_removing_noperm().
@@ -107,7 +113,7 @@ dentry *start_removing_noperm(dentry *parent, qstr *name)
 {
     int error = lookup_noperm_common(name, parent);
 
-    return error ? ERR_PTR(error) : start_dirop(parent, name, 0);
+    return error ? ERR_PTR(error) : __start_dirop(parent, name, 0, __func__);
 }
 
 // Linux v6.19 fs/namei.c start_creating_dentry().
@@ -166,13 +172,13 @@ int check_trap(const dentry *trap, const dentry *source, const dentry *target, u
 }
 
 int lock_for_renaming(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
-                      const qstr *new_last, dentry **trap)
+                      const qstr *new_last, dentry **trap, const char *function)
     __context_unsafe("returns with both parents locked")
 {
     dentry *source, *target;
 
     if (unlikely(lookup_outside_rwsem))
-        return lock_for_renaming_outside(rd, lookup_flags, old_last, new_last, trap);
+        return lock_for_renaming_outside(rd, lookup_flags, old_last, new_last, trap, function);
     *trap = lock_rename(rd->old_parent, rd->new_parent);
     if (IS_ERR(*trap))
         return PTR_ERR(*trap);
@@ -198,10 +204,10 @@ namespace
 
 // Linux v6.19 fs/namei.c __start_renaming(). Both names hashed, permissions checked.
 int __start_renaming(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
-                     const qstr *new_last)
+                     const qstr *new_last, const char *function)
 {
     dentry *trap;
-    int error = lock_for_renaming(rd, lookup_flags, old_last, new_last, &trap);
+    int error = lock_for_renaming(rd, lookup_flags, old_last, new_last, &trap, function);
 
     if (error)
         return error;
@@ -221,7 +227,7 @@ int start_renaming(renamedata *rd, unsigned lookup_flags, qstr *old_last, qstr *
 
     if (!error)
         error = lookup_one_common(new_last, rd->new_parent);
-    return error ? error : __start_renaming(rd, lookup_flags, old_last, new_last);
+    return error ? error : __start_renaming(rd, lookup_flags, old_last, new_last, __func__);
 }
 
 bool is_where_it_was(const renamedata *rd, const dentry *old_dentry)
@@ -402,7 +408,7 @@ int rename_at(dentry *old_parent, const char *old_name, size_t old_length, dentr
     if (!error)
         error = name_in(new_parent, new_name, new_length, &new_last);
     if (!error)
-        error = __start_renaming(&rd, 0, &old_last, &new_last);
+        error = __start_renaming(&rd, 0, &old_last, &new_last, __func__);
     if (error)
         return error;
     error =

@@ -345,8 +345,8 @@ int rename_in(const rename_request &request)
 
     if (error)
         return error;
-    error =
-        lock_for_renaming(&rd, request.lookup_flags, &request.old_last, &request.new_last, &trap);
+    error = lock_for_renaming(&rd, request.lookup_flags, &request.old_last, &request.new_last,
+                              &trap, "do_renameat2");
     if (error)
         return error;
     dget(old_parent);

@@ -211,11 +211,11 @@ dentry *lookup_or_create(nameidata *nd, dentry *dentry, file *file, const open_f
 dentry *lookup_slow_outside(const qstr *name, dentry *dir, unsigned flags);
 /// lookup_open(), with the locking of its caller.
 dentry *lookup_open_outside(nameidata *nd, file *file, const open_flags *op, bool got_write);
-/// start_dirop(). The result may be in lookup: end_dirop() ends that.
-dentry *start_dirop_outside(dentry *parent, const qstr *name, unsigned flags);
+/// __start_dirop(). The result may be in lookup: end_dirop() ends that.
+dentry *start_dirop_outside(dentry *parent, const qstr *name, unsigned flags, const char *function);
 /// lock_for_renaming(). The target may be in lookup: end_renaming() ends that.
 int lock_for_renaming_outside(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
-                              const qstr *new_last, dentry **trap);
+                              const qstr *new_last, dentry **trap, const char *function);
 /// start_renaming_dentry() once the new name is checked, likewise.
 int start_renaming_dentry_outside(renamedata *rd, unsigned lookup_flags, dentry *old_dentry,
                                   const qstr *new_last);
@@ -224,7 +224,8 @@ int start_renaming_dentry_outside(renamedata *rd, unsigned lookup_flags, dentry 
 
 /// Asks the file system if `dentry` is in lookup, and checks what came out: the second half of
 /// lookup_one_qstr(), whose result it returns. The directory is locked. Consumes the reference.
-dentry *lookup_one_found(inode *dir, dentry *dentry, unsigned flags);
+/// `function` is what the caller is to be reminded of if it forgets that the result is in lookup.
+dentry *lookup_one_found(inode *dir, dentry *dentry, unsigned flags, const char *function);
 
 // --- permission.cc ---
 
@@ -248,10 +249,14 @@ unsigned rename_target_flags(unsigned flags);
 int check_trap(const dentry *trap, const dentry *source, const dentry *target, unsigned flags);
 /// Is the dentry that is to move still hashed, and in rd->old_parent if that is given?
 bool is_where_it_was(const renamedata *rd, const dentry *old_dentry);
+/// start_dirop() for others of its family: `function` is the one that its user called, by whose
+/// name a lookup that is never ended is reported.
+dentry *__start_dirop(dentry *parent, const qstr *name, unsigned flags, const char *function);
 /// Locks both parents of `rd` and finds both names: old_dentry and new_dentry, referenced. 0, or a
-/// negative errno with nothing held. *trap is lock_rename()'s, for check_trap().
+/// negative errno with nothing held. *trap is lock_rename()'s, for check_trap(). `function` as for
+/// __start_dirop().
 int lock_for_renaming(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
-                      const qstr *new_last, dentry **trap);
+                      const qstr *new_last, dentry **trap, const char *function);
 
 // --- directory_paths.cc ---
 

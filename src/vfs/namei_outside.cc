@@ -61,7 +61,7 @@ dentry *find_or_allocate(const qstr *name, dentry *dir, unsigned flags, dentry *
 }
 
 /// Once `parent` is locked for writing and `dentry` rechecked: lookup_one_qstr_excl()'s result.
-dentry *look_up_locked(dentry *parent, dentry *dentry, unsigned flags)
+dentry *look_up_locked(dentry *parent, dentry *dentry, unsigned flags, const char *function)
 {
     inode *dir = d_inode(parent);
 
@@ -69,7 +69,7 @@ dentry *look_up_locked(dentry *parent, dentry *dentry, unsigned flags)
         give_up(dentry);
         return ERR_PTR(-ENOENT);
     }
-    return lookup_one_found(dir, dentry, flags);
+    return lookup_one_found(dir, dentry, flags, function);
 }
 
 } // namespace
@@ -111,8 +111,9 @@ dentry *lookup_open_outside(nameidata *nd, file *file, const open_flags *op, boo
     file->f_mode &= ~FMODE_CREATED;
 again:
     dentry = find_or_allocate(&nd->last, dir, nd->flags, d_lookup(dir, &nd->last));
-    // Not d_inode(): it is there before the type is. Under the lock nobody could be in between, but
-    // here somebody may be, and the rest of the walk goes by the type.
+    // Not d_inode(): it is there before the type is, and the rest of the walk goes by the type. In
+    // between may be, here, who creates the name, and under the shared lock who splices an inode
+    // onto its hashed negative dentry (splice_hashed).
     if (IS_ERR(dentry) || d_is_positive(dentry))
         return dentry;
 
@@ -126,7 +127,7 @@ again:
     } else if (unlikely(!dentry_still_valid(dentry, dir, &nd->last))) {
         dput(dentry);
         dentry = nullptr;
-    } else if (likely(!d_inode(dentry))) {
+    } else if (likely(d_is_negative(dentry))) {
         dentry = lookup_or_create(nd, dentry, file, op, got_write);
     }
     if (create)
@@ -138,7 +139,7 @@ again:
     return dentry;
 }
 
-dentry *start_dirop_outside(dentry *parent, const qstr *name, unsigned flags)
+dentry *start_dirop_outside(dentry *parent, const qstr *name, unsigned flags, const char *function)
     __context_unsafe("returns with the parent locked")
 {
     inode *dir = d_inode(parent);
@@ -154,14 +155,14 @@ again:
         dput(dentry);
         goto again;
     }
-    dentry = look_up_locked(parent, dentry, flags);
+    dentry = look_up_locked(parent, dentry, flags, function);
     if (IS_ERR(dentry))
         inode_unlock(dir);
     return dentry;
 }
 
 int lock_for_renaming_outside(renamedata *rd, unsigned lookup_flags, const qstr *old_last,
-                              const qstr *new_last, dentry **trap)
+                              const qstr *new_last, dentry **trap, const char *function)
     __context_unsafe("returns with both parents locked")
 {
     unsigned target_flags = lookup_flags | rename_target_flags(rd->flags);
@@ -196,7 +197,7 @@ again:
         dput(source);
         goto again;
     }
-    target = look_up_locked(rd->new_parent, target, target_flags);
+    target = look_up_locked(rd->new_parent, target, target_flags, function);
     if (IS_ERR(target)) {
         unlock_rename(rd->old_parent, rd->new_parent);
         dput(source);
@@ -233,7 +234,7 @@ again:
         dput(target);
         goto again;
     }
-    target = look_up_locked(rd->new_parent, target, target_flags);
+    target = look_up_locked(rd->new_parent, target, target_flags, "start_renaming_dentry");
     error = PTR_ERR(target);
     if (IS_ERR(target))
         goto unlock;

@@ -5,14 +5,20 @@
 // A lookup that was left open, or a dentry that was handed out and never dropped, is noticed long
 // after the mistake: when the dentry dies or when its file system is unmounted. So whoever takes on
 // such an obligation is noted here, and the complaint can say the function and the task. Only
-// dentries with DCACHE_OBLIGATION have a note, so others cost a test of a bit when they die. The
-// notes are few and the oldest goes when room is short: then the complaint names the rule alone.
+// dentries with DCACHE_OBLIGATION have a note, so others cost a test of a bit when they die, and
+// dput() a look at a word of the task's own. The notes are few, and when all are in use one of them
+// goes: then the complaint names the rule alone.
+//
+// A complaint must not name somebody who did his part. A lookup to end is owed for as long as the
+// dentry is in lookup. A reference is owed until its task drops one on that dentry, whichever: a
+// task that had two may go unnamed, but none is named for what somebody else keeps.
 #include <cstdio>
 #include <cstring>
 
 #include "dcache_internal.h"
 #include "dcsim/kernel/bug.h"
 #include "dcsim/vfs/lookup_era.h"
+#include "dcsim/vfs/task.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -24,15 +30,26 @@ struct note {
     const dentry *about; ///< nullptr: free
     obligation what;
     const char *function;
-    char task[24];
+    const task_struct *who;
+    char task[24]; ///< the name of `who`
 };
 
 constexpr unsigned max_notes = 64;
 
-/// Guards the notes. Taken under a d_lock; nothing is taken under it.
+/// Guards the notes. Taken under a d_lock or none; nothing is taken under it.
 spinlock_t notes_lock;
 note notes[max_notes] __guarded_by(notes_lock);
 unsigned next_note __guarded_by(notes_lock);
+
+/// A free place, or else the next one in turn.
+note *place_for_note() __must_hold(&notes_lock)
+{
+    for (note &note : notes)
+        if (!note.about)
+            return &note;
+    next_note = (next_note + 1) % max_notes;
+    return &notes[next_note];
+}
 
 /// Whether the dentry is in the in-lookup table: a spare one of d_alloc_parallel() never was.
 bool in_lookup_table(const dentry *dentry) __must_hold(&dentry->d_lock)
@@ -52,29 +69,52 @@ void obligations_init() __context_unsafe("there is nobody else yet")
 
 void note_obligation(dentry *dentry, obligation what, const char *function)
 {
-    note fresh = {dentry, what, function, {}};
+    note fresh = {dentry, what, function, get_current(), {}};
 
     name_current_task(fresh.task, sizeof(fresh.task));
     spin_lock(&dentry->d_lock);
     dentry->d_flags |= DCACHE_OBLIGATION;
     spin_lock(&notes_lock);
-    notes[next_note] = fresh;
-    next_note = (next_note + 1) % max_notes;
+    *place_for_note() = fresh;
     spin_unlock(&notes_lock);
     spin_unlock(&dentry->d_lock);
+    if (what == OWES_DPUT)
+        task_private(TASK_PRIVATE_BLOCKER) = reinterpret_cast<void *>(1);
+}
+
+void blocker_is_dropped(const dentry *dentry)
+{
+    note *ended = nullptr;
+    bool more = false;
+
+    spin_lock(&notes_lock);
+    for (note &note : notes) {
+        if (!note.about || note.what != OWES_DPUT || note.who != get_current())
+            continue;
+        if (!ended && note.about == dentry)
+            ended = &note;
+        else
+            more = true;
+    }
+    if (ended)
+        ended->about = nullptr;
+    spin_unlock(&notes_lock);
+    if (!more)
+        task_private(TASK_PRIVATE_BLOCKER) = nullptr;
 }
 
 namespace
 {
 
-void describe_notes(const dentry *dentry, char *text, size_t bytes)
+/// What is owed for `dentry`, of the kinds that `asked` says.
+void describe_notes(const dentry *dentry, bool (*asked)(obligation), char *text, size_t bytes)
     __must_hold(&dentry->d_lock, &notes_lock)
 {
     size_t used = 0;
 
     text[0] = '\0';
     for (const note &note : notes) {
-        if (note.about != dentry || used >= bytes)
+        if (note.about != dentry || !asked(note.what) || used >= bytes)
             continue;
         // Done, and the dentry has lived on.
         if (note.what == OWES_LOOKUP_DONE && !in_lookup_table(dentry))
@@ -93,7 +133,8 @@ void describe_notes(const dentry *dentry, char *text, size_t bytes)
 void describe_obligations(const dentry *dentry, char *text, size_t bytes)
 {
     spin_lock(&notes_lock);
-    describe_notes(dentry, text, bytes);
+    describe_notes(
+        dentry, [](obligation) { return true; }, text, bytes);
     spin_unlock(&notes_lock);
 }
 
@@ -103,19 +144,23 @@ namespace
 /// Complains, and repairs the table, if nobody ended the lookup of a dying dentry.
 void check_lookup_is_over(dentry *dentry) __must_hold(&dentry->d_lock)
 {
-    char by_whom[200];
+    char by_whom[200], task[24];
     hlist_bl_head *b;
 
     if (likely(!in_lookup_table(dentry)))
         return;
+    // Unhashed, it dies at once: whoever is running dropped the last reference. That need not be
+    // the owner; it may be somebody who dropped one reference too many.
+    name_current_task(task, sizeof(task));
     // Reported with the lock of the notes held: the model looks at every dentry when a lock is
     // released, and would name a consequence instead.
     spin_lock(&notes_lock);
-    describe_notes(dentry, by_whom, sizeof(by_whom));
+    describe_notes(
+        dentry, [](obligation what) { return what == OWES_LOOKUP_DONE; }, by_whom, sizeof(by_whom));
     WARN(true,
-         "dentry \"%s\" dies in lookup: its owner ends a lookup, with d_lookup_done(), before it "
-         "drops its last reference%s",
-         reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)), by_whom);
+         "dentry \"%s\" dies in lookup when %s drops its last reference: its owner ends a lookup, "
+         "with d_lookup_done(), before that%s",
+         reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)), task, by_whom);
     spin_unlock(&notes_lock);
     // The table must not keep what is about to be freed.
     b = in_lookup_hash(READ_LOCKED(dentry->d_parent), dentry->d_name.hash());

@@ -104,7 +104,7 @@ dentry *d_duplicate(dentry *dentry)
 }
 
 // The second half of lookup_one_qstr(), February 2025 03/19 fs/namei.c.
-dentry *lookup_one_found(inode *dir, dentry *dentry, unsigned flags)
+dentry *lookup_one_found(inode *dir, dentry *dentry, unsigned flags, const char *function)
 {
     struct dentry *old;
 
@@ -122,7 +122,7 @@ dentry *lookup_one_found(inode *dir, dentry *dentry, unsigned flags)
             // The answer is final, whatever ->lookup() published.
             d_lookup_done(dentry);
         } else if (d_in_lookup(dentry)) {
-            note_obligation(dentry, OWES_LOOKUP_DONE, "lookup_one_qstr");
+            note_obligation(dentry, OWES_LOOKUP_DONE, function);
         }
     }
     if (d_is_negative(dentry) && !(flags & LOOKUP_CREATE)) {
@@ -154,7 +154,7 @@ dentry *lookup_one_qstr(const qstr *name, dentry *base, unsigned flags)
         return ERR_PTR(-ENOENT);
     dentry = d_alloc_parallel(base, name);
 found:
-    return IS_ERR(dentry) ? dentry : lookup_one_found(dir, dentry, flags);
+    return IS_ERR(dentry) ? dentry : lookup_one_found(dir, dentry, flags, __func__);
 }
 
 bool dentry_still_valid(dentry *dentry, const struct dentry *parent, const qstr *name)

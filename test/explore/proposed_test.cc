@@ -4,15 +4,20 @@
 // use shows.
 #include "dcsim/testing/explore_gtest.h"
 
+#include <cstring>
 #include <string>
 #include <string_view>
 
+#include "dcache_internal.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/testing/dcache_checker.h"
+#include "dcsim/vfs/file.h"
+#include "dcsim/vfs/mount.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/proposed.h"
 #include "dcsim/vfs/vfs.h"
+#include "namei_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -222,6 +227,31 @@ TEST(NoblockReturn, WhoForgetsItIsNamed)
                 HasSubstr("handed to B by d_alloc_noblock_return()"));
 }
 
+/// What a report would say of the task that got "a" as a blocker, if somebody kept that.
+void nobody_is_named()
+{
+    qstr name = hashed("a");
+    dentry *a = d_lookup(sb->s_root, &name);
+    char owed[200];
+
+    explore_check(a, "it is cached");
+    spin_lock(&a->d_lock);
+    describe_obligations(a, owed, sizeof(owed));
+    spin_unlock(&a->d_lock);
+    explore_check(!owed[0], "who has dropped a blocker owes nothing");
+    dput(a);
+    unmount();
+}
+
+TEST(NoblockReturn, WhoDropsItIsNotNamedForWhatSomebodyElseKeeps)
+{
+    exploration program =
+        program_of({{"A", look_up_a}, {"B", look_up_without_waiting<d_alloc_noblock_return, 1>}});
+
+    program.finally = nobody_is_named;
+    EXPECT_THAT(explore(program), Holds());
+}
+
 TEST(NoblockReturn, WhoDropsItTwiceTakesSomebodyElsesReference)
 {
     exploration_report report = explore(
@@ -394,6 +424,92 @@ TEST(SpliceHashed, ReadersSeeTheMissOrTheFile)
         explore_check(IS_ERR(miss), "it is not there");
     };
     EXPECT_THAT(explore(program), Holds());
+}
+
+// An open without O_CREAT believes the cache, and goes on when the cache has nothing. That it has
+// something after all, a hashed negative, happens to who looked before the miss was hashed or while
+// something was renamed; here RCU walks find nothing ever.
+
+int unseen_by_rcu_walks(const dentry *, unsigned length, const char *text, const qstr *name)
+{
+    const nameidata *nd = current_nameidata();
+
+    if (nd && (nd->flags & LOOKUP_RCU))
+        return 1;
+    return length != name->len || memcmp(text, name->name, length) != 0;
+}
+
+constexpr dentry_operations hidden = {.d_compare = unseen_by_rcu_walks};
+
+/// The one file there is, which has the name "n" as well; only the server knows.
+inode *file_of_n;
+
+int open_by_the_server(inode *, dentry *dentry, file *file, unsigned, umode_t)
+{
+    inode_lock_nested(file_of_n, I_MUTEX_CHILD);
+    if (d_is_negative(dentry)) {
+        ihold(file_of_n);
+        d_splice_alias(file_of_n, dentry);
+    }
+    inode_unlock(file_of_n);
+    return finish_no_open(file, nullptr);
+}
+
+inode_operations with_atomic_open;
+
+template <unsigned flags>
+void open_n()
+{
+    file *opened = filp_open("/n", flags, 0644);
+
+    explore_check(!IS_ERR(opened), "who gets past the cache hears of the file");
+    fput(opened);
+}
+
+exploration two_open_what_one_publishes(void (*second)(), vfs_config config)
+{
+    config.splice_hashed = true;
+    exploration program = program_of({{"A", open_n<OPEN_RDONLY>}, {"B", second}}, config);
+
+    program.setup = [config] {
+        mount(config);
+        init_mount_tree(sb);
+        dentry *a = lookup_path(sb->s_root, "a", 1);
+        file_of_n = d_inode(a);
+        inc_nlink(file_of_n);
+        dput(a);
+        explore_check(IS_ERR(lookup_path(sb->s_root, "n", 1)), "the miss is cached");
+        with_atomic_open = *top()->i_op;
+        with_atomic_open.atomic_open = open_by_the_server;
+        top()->i_op = &with_atomic_open;
+        sb->s_root->d_op = &hidden;
+        sb->s_root->d_flags |= DCACHE_OP_COMPARE;
+    };
+    program.finally = [] {
+        exit_mount_tree();
+        unmount();
+    };
+    program.options.preemptions = 2;
+    return program;
+}
+
+TEST(SpliceHashed, AnOpenGoesByTheTypeOfANegativeThatIsJustGivenItsInode)
+{
+    EXPECT_THAT(explore(two_open_what_one_publishes(open_n<OPEN_RDONLY>, outside())), Holds());
+}
+
+TEST(SpliceHashed, AndSoDoesOneThatCreates)
+{
+    void (*const create)() = open_n<OPEN_CREAT | OPEN_WRONLY>;
+
+    EXPECT_THAT(explore(two_open_what_one_publishes(create, outside())), Holds());
+}
+
+// lookup_open() is v6.12's and goes by d_inode.
+TEST(SpliceHashed, InTodaysOrderItGoesByTheInodeAndFindsNothing)
+{
+    EXPECT_THAT(explore(two_open_what_one_publishes(open_n<OPEN_RDONLY>, {})),
+                Violates(violation_kind::expectation));
 }
 
 } // namespace

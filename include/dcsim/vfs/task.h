@@ -44,6 +44,7 @@ void vfs_task_exit(vfs_task *task);
 enum task_private_slot : unsigned {
     TASK_PRIVATE_VFS_TASK,  ///< whom the thread acts for; nullptr: init_task
     TASK_PRIVATE_NAMEIDATA, ///< its innermost path walk, as current->nameidata
+    TASK_PRIVATE_BLOCKER,   ///< not nullptr: it was handed a blocker and may still have it
 };
 
 /// Whom the calling thread acts for. Never nullptr.

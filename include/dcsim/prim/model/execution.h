@@ -104,7 +104,7 @@ struct held_lock {
 /// The port's view of a task: prim/model/task.h.
 struct task_struct;
 
-inline constexpr unsigned task_private_slots = 2;
+inline constexpr unsigned task_private_slots = 3;
 
 /// All that is known about a task. Lives in the arena.
 struct task_control {

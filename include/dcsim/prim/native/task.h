@@ -13,7 +13,7 @@ namespace dcsim::inline DCSIM_BACKEND
 
 enum task_state : uint32_t { TASK_RUNNING = 0, TASK_UNINTERRUPTIBLE = 2 };
 
-inline constexpr unsigned task_private_slots = 2;
+inline constexpr unsigned task_private_slots = 3;
 
 struct task_struct {
     once<uint32_t> state;
