@@ -149,8 +149,8 @@ void check_lookup_is_over(dentry *dentry) __must_hold(&dentry->d_lock)
 
     if (likely(!in_lookup_table(dentry)))
         return;
-    // Unhashed, it dies at once: whoever is running dropped the last reference. That need not be
-    // the owner; it may be somebody who dropped one reference too many.
+    // Most often whoever dropped the last reference: the owner, or somebody who dropped one too
+    // many. Now and then a shrinker that came in between.
     name_current_task(task, sizeof(task));
     // Reported with the lock of the notes held: the model looks at every dentry when a lock is
     // released, and would name a consequence instead.
@@ -158,8 +158,8 @@ void check_lookup_is_over(dentry *dentry) __must_hold(&dentry->d_lock)
     describe_notes(
         dentry, [](obligation what) { return what == OWES_LOOKUP_DONE; }, by_whom, sizeof(by_whom));
     WARN(true,
-         "dentry \"%s\" dies in lookup when %s drops its last reference: its owner ends a lookup, "
-         "with d_lookup_done(), before that%s",
+         "dentry \"%s\" dies in lookup, killed by %s: its owner ends a lookup, with "
+         "d_lookup_done(), before it drops its last reference%s",
          reinterpret_cast<const char *>(READ_ONCE(dentry->d_name.name)), task, by_whom);
     spin_unlock(&notes_lock);
     // The table must not keep what is about to be freed.
