@@ -61,16 +61,24 @@ void casefs_add_folding(casefs_disk *disk, casefs_folding *record, u64 fileid)
     spin_unlock(&disk->folding_lock);
 }
 
+namespace
+{
+
+/// i_lock held, or I_NEW.
+void set_attributes(inode *inode, const server_attributes &attributes)
+{
+    static_cast<casefs_inode *>(inode->i_private)->change = attributes.change;
+    WRITE_ONCE(inode->i_size, attributes.size);
+    set_nlink(inode, attributes.nlink);
+}
+
+} // namespace
+
 void casefs_update(inode *inode, const server_attributes &attributes)
 {
-    auto *ci = static_cast<casefs_inode *>(inode->i_private);
-
     spin_lock(&inode->i_lock);
-    if (attributes.change >= ci->change) {
-        ci->change = attributes.change;
-        WRITE_ONCE(inode->i_size, attributes.size);
-        set_nlink(inode, attributes.nlink);
-    }
+    if (attributes.change >= static_cast<casefs_inode *>(inode->i_private)->change)
+        set_attributes(inode, attributes);
     spin_unlock(&inode->i_lock);
 }
 
@@ -122,7 +130,7 @@ bool fill_inode(inode *inode, const server_attributes &attributes)
         return false;
     inode->i_private = new (memory) casefs_inode();
     WRITE_ONCE(inode->i_mode, attributes.mode);
-    casefs_update(inode, attributes);
+    set_attributes(inode, attributes);
     inode->i_op = &casefs_file_inode_operations;
     switch (attributes.mode & S_IFMT_MASK) {
     case S_IFDIR_TYPE:

@@ -13,6 +13,8 @@ function(dcsim_add_patched_port name patch)
   cmake_path(ABSOLUTE_PATH patch)
   set(copy ${CMAKE_CURRENT_BINARY_DIR}/${name})
 
+  # Which files it changes is read while configuring.
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${patch})
   file(STRINGS ${patch} changed REGEX "^\\+\\+\\+ b/src/")
   list(TRANSFORM changed REPLACE "^\\+\\+\\+ b/(src/[^\t ]+).*$" "\\1")
   set(originals ${changed})
