@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "casefs.h"
+#include "dcsim/kernel/bug.h"
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/slab.h"
 
@@ -123,8 +124,28 @@ inode *make_object(inode *dir, const dentry *dentry, umode_t mode, const char *b
     return inode;
 }
 
-/// What create, mkdir, mknod and symlink have in common. As ext4_create(): where a missing name is
-/// not cached, `dentry` is unhashed and stays so, and the next walk looks the new file up.
+/// Gives a new object or a new link its dentry; consumes the reference on `inode`. As ext4_create()
+/// and ext4_link(): where a missing name is not cached, `dentry` is unhashed and stays so, and the
+/// next walk looks the file up. In the proposed order it is still in lookup, because that is what
+/// keeps the name from others, and ends as a lookup of what is there now would end it.
+void publish(dentry *dentry, inode *inode)
+{
+    const bool is_new = READ_ONCE(inode->i_state) & I_NEW;
+
+    if (!d_in_lookup(dentry)) {
+        if (is_new)
+            d_instantiate_new(dentry, inode);
+        else
+            d_instantiate(dentry, inode);
+        return;
+    }
+    // A new directory gets no other alias before: file handles wait for change_lock.
+    if (is_new)
+        unlock_new_inode(inode);
+    WARN_ON(d_splice_alias(inode, dentry));
+}
+
+/// What create, mkdir, mknod and symlink have in common.
 int casefs_make(inode *dir, dentry *dentry, umode_t mode, const char *body)
 {
     casefs_disk *disk = casefs_disk_of(dir->i_sb);
@@ -140,7 +161,7 @@ int casefs_make(inode *dir, dentry *dentry, umode_t mode, const char *body)
     mutex_lock(&disk->change_lock);
     inode = make_object(dir, dentry, mode, body, record);
     if (!IS_ERR(inode))
-        d_instantiate_new(dentry, inode);
+        publish(dentry, inode);
     mutex_unlock(&disk->change_lock);
     if (IS_ERR(inode)) {
         kfree(record);
@@ -192,7 +213,7 @@ int casefs_link(dentry *old_dentry, inode *dir, dentry *dentry)
     casefs_update(inode, linked);
     casefs_refresh(dir);
     ihold(inode);
-    d_instantiate(dentry, inode);
+    publish(dentry, inode);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/libfs.h"
 #include "dcsim/vfs/namei.h"
+#include "dcsim/vfs/proposed.h"
 #include "fusefs_internal.h"
 #include "name_key.h"
 #include "server_client.h"
@@ -77,8 +78,19 @@ inode *fuse_lookup_name(inode *dir, const dentry *entry)
     return iget_or_forget(dir->i_sb, &attributes, forget);
 }
 
-// Linux v6.12 fs/fuse/dir.c fuse_lookup().
-dentry *fuse_lookup(inode *dir, dentry *entry, unsigned)
+/// In the order where names are found before the directory is locked, a name that is about to be
+/// made must stay in lookup until it is. Nobody believes a negative entry of fuse: whoever looks
+/// the name up meanwhile would drop it and put a second dentry there.
+bool stays_in_lookup(unsigned flags)
+{
+    constexpr unsigned MAKING = LOOKUP_CREATE | LOOKUP_EXCL;
+
+    return lookup_outside_rwsem && (flags & (MAKING | LOOKUP_RENAME_TARGET)) == MAKING;
+}
+
+// Linux v6.12 fs/fuse/dir.c fuse_lookup(). As nfs_lookup() it leaves a name in lookup that
+// is about to be made: the daemon says then whether it is there.
+dentry *fuse_lookup(inode *dir, dentry *entry, unsigned flags)
 {
     const int error = get_fuse_conn(dir)->watcher.before_lookup(dir, entry);
     dentry *newent;
@@ -87,6 +99,8 @@ dentry *fuse_lookup(inode *dir, dentry *entry, unsigned)
 
     if (error)
         return ERR_PTR(error);
+    if (stays_in_lookup(flags))
+        return nullptr;
     inode = fuse_lookup_name(dir, entry);
     if (inode == ERR_PTR(-ENOENT)) {
         // The daemon says no more than that, and in particular not for how long.

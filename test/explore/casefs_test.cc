@@ -320,6 +320,11 @@ TEST(CasefsExplored, OneOfTwoSpellingsIsCreatedWhileAThirdIsLookedUp)
         };
         program.options.preemptions = 1;
         EXPECT_THAT(explore(program), Holds());
+        program.setup = [options] {
+            mount_in(ERA_7_2, options, true);
+            add_file(fs->root_node(sb), "Foo");
+        };
+        EXPECT_THAT(explore(program), Holds()) << "in the proposed order";
     }
 }
 

@@ -8,6 +8,7 @@
 #include "dcache_internal.h"
 #include "dcsim/mockfs/fusefs.h"
 #include "dcsim/mockfs/mock_filesystem.h"
+#include "dcsim/testing/dcache_checker.h"
 #include "dcsim/vfs/attributes.h"
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/namei.h"
@@ -155,6 +156,39 @@ TEST(FusefsExplored, AReaderDoesNotWaitForALookupThatWaitsForItsLock)
         };
         EXPECT_THAT(explore(program), Holds()) << lookup_era_name(era);
         EXPECT_TRUE(asked && unasked) << lookup_era_name(era);
+    }
+}
+
+void make_g()
+{
+    explore_check(create_at(sb->s_root, "g", 1, 0644) == 0, "it can be made");
+}
+
+void look_up_g()
+{
+    dentry *found = lookup_path(sb->s_root, "g", 1);
+
+    if (!IS_ERR(found))
+        dput(found);
+    else
+        explore_check(found == ERR_PTR(-ENOENT), "it is there or it is not");
+}
+
+// fuse drops the negative dentry of a name before it publishes what was made, and drops one that
+// somebody finds as well. The directory's lock keeps the two apart, or in the proposed order the
+// name itself.
+TEST(FusefsExplored, ANameThatIsMadeIsHashedOnce)
+{
+    for (const bool outside : {false, true}) {
+        exploration program = two_tasks({{}, ERA_7_2, outside}, make_g, look_up_g);
+
+        program.options.preemptions = 1;
+        program.after_unlock = check_after_unlock;
+        program.setup = [outside] {
+            set_up({{}, ERA_7_2, outside});
+            look_up_g();
+        };
+        EXPECT_THAT(explore(program), Holds()) << outside;
     }
 }
 
