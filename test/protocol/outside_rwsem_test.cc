@@ -128,10 +128,10 @@ TEST_P(OutsideRwsem, WhoWaitsForANameWaitsForNoDirectory)
 
     inode_lock(d_inode(dir.at()));
     call owner([] { return look("/dir/file"); });
-    ASSERT_TRUE(owner.waits());
+    EXPECT_TRUE(owner.waits());
     EXPECT_EQ(waits.value(), 0) << "it is the directory that it waits for";
     call second([] { return look("/dir/file"); });
-    ASSERT_TRUE(second.waits());
+    EXPECT_TRUE(second.waits());
     EXPECT_EQ(waits.value(), 1);
     EXPECT_EQ(asked.value(), 0);
     inode_unlock(d_inode(dir.at()));
@@ -148,11 +148,11 @@ TEST_P(OutsideRwsem, TheOwnerOfANameLearnsUnderTheLockThatTheDirectoryIsGone)
     counter_change asked(FS_LOOKUPS), waits(LOOKUP_WAITS), mismatch(RETRY_MISMATCH);
     held_directory held(at_lookup, [] { return look("/gone/slow"); });
     call remover([] { return sys_unlinkat(&init_task, CWD, "/gone", AT_REMOVEDIR_FLAG); });
-    ASSERT_TRUE(remover.waits());
+    EXPECT_TRUE(remover.waits());
     call owner([] { return look("/gone/name"); });
-    ASSERT_TRUE(owner.waits());
+    EXPECT_TRUE(owner.waits());
     call second([] { return look("/gone/name"); });
-    ASSERT_TRUE(second.waits());
+    EXPECT_TRUE(second.waits());
     EXPECT_EQ(waits.value(), 1);
     held.release();
 
@@ -167,9 +167,9 @@ TEST_P(OutsideRwsem, WhatHasMovedToAnotherDirectoryIsNotRemoved)
 {
     held_directory held(at_lookup, [] { return look("/dir/slow"); });
     call mover([] { return rename("/dir/file", "/other/file"); });
-    ASSERT_TRUE(mover.waits());
+    EXPECT_TRUE(mover.waits());
     call remover([] { return sys_unlinkat(&init_task, CWD, "/dir/file", 0); });
-    ASSERT_TRUE(remover.waits());
+    EXPECT_TRUE(remover.waits());
     held.release();
 
     EXPECT_EQ(mover.result(), 0);
@@ -182,9 +182,9 @@ TEST_P(OutsideRwsem, WhatHasMovedAwayFromTheTargetsNameIsNotReplaced)
     const ino_t first = number_of("/dir/file"), second = number_of("/other/moved");
     held_directory held(at_lookup, [] { return look("/dir/slow"); });
     call mover([] { return rename("/dir/file", "/dir/renamed"); });
-    ASSERT_TRUE(mover.waits());
+    EXPECT_TRUE(mover.waits());
     call replacer([] { return rename("/other/moved", "/dir/file"); });
-    ASSERT_TRUE(replacer.waits());
+    EXPECT_TRUE(replacer.waits());
     held.release();
 
     EXPECT_EQ(mover.result(), 0);
@@ -200,9 +200,9 @@ TEST_P(OutsideRwsem, ACreatorOpensWhatWasMovedToItsNameMeanwhile)
     ASSERT_FALSE(exists("/dir/absent"));
     held_directory held(at_lookup, [] { return look("/dir/slow"); });
     call mover([] { return rename("/other/moved", "/dir/absent"); });
-    ASSERT_TRUE(mover.waits());
+    EXPECT_TRUE(mover.waits());
     call creator([] { return create("/dir/absent", CREATE); });
-    ASSERT_TRUE(creator.waits());
+    EXPECT_TRUE(creator.waits());
     held.release();
 
     EXPECT_EQ(mover.result(), 0);
@@ -216,10 +216,10 @@ TEST_P(OutsideRwsem, OneOfTwoCreatorsOfANewNameMakesIt)
     counter_change waits(LOOKUP_WAITS);
     held_directory held(at_lookup, [] { return look("/dir/slow"); });
     call first([] { return create("/dir/new", CREATE_NEW); });
-    ASSERT_TRUE(first.waits());
+    EXPECT_TRUE(first.waits());
     EXPECT_EQ(waits.value(), 0);
     call second([] { return create("/dir/new", CREATE_NEW); });
-    ASSERT_TRUE(second.waits());
+    EXPECT_TRUE(second.waits());
     EXPECT_EQ(waits.value(), 1);
     held.release();
 
