@@ -10,6 +10,7 @@
 #include "dcsim/vfs/attributes.h"
 #include "mock_options.h"
 #include "netfs_internal.h"
+#include "server_client.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -124,8 +125,7 @@ super_block *netfs_mount(const mock_mount_options &options, const char *id)
 
     if (!server)
         return ERR_PTR(-ENOMEM);
-    server->callbacks = options;
-    server->callbacks.options = {};
+    server->watcher = mock_watcher(options);
     error = read_options(server, options.options);
     if (error) {
         nfs_free_server(server);
@@ -158,17 +158,7 @@ long netfs_unmount(super_block *sb)
     return generic_shutdown_super(sb);
 }
 
-// --- Filling the server. Its objects are known by their file ids. ---
-
-mock_node *node_of(u64 fileid)
-{
-    return reinterpret_cast<mock_node *>(fileid);
-}
-
-u64 fileid_of(mock_node *node)
-{
-    return reinterpret_cast<u64>(node);
-}
+// --- Filling the server ---
 
 mock_node *netfs_root_node(super_block *sb)
 {

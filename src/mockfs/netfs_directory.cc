@@ -13,17 +13,16 @@
 #include "dcsim/kernel/err.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/vfs/file.h"
+#include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/proposed.h"
 #include "netfs_internal.h"
+#include "server_client.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
 
 namespace
 {
-
-/// The longest body of a symbolic link, with its NUL.
-constexpr size_t LONGEST_BODY = 4096;
 
 // Linux v6.12 fs/nfs/dir.c nfs_instantiate(), nfs_add_or_obtain().
 int nfs_instantiate(inode *dir, dentry *dentry, const server_attributes &fattr)
@@ -55,11 +54,6 @@ int nfs_make(inode *dir, dentry *dentry, umode_t mode, const char *body, bool ex
     if (error)
         d_drop(dentry);
     return error;
-}
-
-void free_link(void *body)
-{
-    kfree(body);
 }
 
 } // namespace
@@ -130,7 +124,7 @@ int nfs_mkdir(inode *dir, dentry *dentry, umode_t mode)
 // Linux v6.12 fs/nfs/dir.c nfs_symlink().
 int nfs_symlink(inode *dir, dentry *dentry, const char *body)
 {
-    if (strlen(body) >= LONGEST_BODY)
+    if (strlen(body) >= PATH_MAX_LENGTH)
         return -ENAMETOOLONG;
     return nfs_make(dir, dentry, S_IFLNK_TYPE | 0777, body, true);
 }
@@ -161,21 +155,9 @@ int nfs_link(dentry *old_dentry, inode *dir, dentry *dentry)
 // As Linux v6.12 fs/nfs/symlink.c nfs_get_link(), where the copy is a page that is kept.
 const char *nfs_get_link(dentry *dentry, inode *inode, delayed_call *done)
 {
-    char *body;
-    int length;
-
     if (!dentry)
         return ERR_PTR(-ECHILD);
-    body = static_cast<char *>(kmalloc(LONGEST_BODY));
-    if (!body)
-        return ERR_PTR(-ENOMEM);
-    length = server_readlink(NFS_SERVER(inode)->tree, NFS_FILEID(inode), body, LONGEST_BODY);
-    if (length < 0) {
-        kfree(body);
-        return ERR_PTR(length);
-    }
-    set_delayed_call(done, free_link, body);
-    return body;
+    return server_get_link(NFS_SERVER(inode)->tree, NFS_FILEID(inode), done);
 }
 
 } // namespace dcsim::inline DCSIM_BACKEND

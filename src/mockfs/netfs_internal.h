@@ -28,6 +28,7 @@
 #include "dcsim/vfs/inode.h"
 #include "dcsim/vfs/operations.h"
 #include "dcsim/vfs/super.h"
+#include "mock_watcher.h"
 #include "name_key.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -42,7 +43,7 @@ enum nfs_lookupcache : int64_t {
 
 /// One mounted server: sb->s_fs_info. Constant up to `lookupcache`.
 struct nfs_server {
-    mock_mount_options callbacks; ///< without its options
+    mock_watcher watcher;
     server_tree *tree;
     bool v4;             ///< with OPEN in the protocol
     bool cached;         ///< attributes are trusted until somebody doubts them

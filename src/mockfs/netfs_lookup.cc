@@ -48,11 +48,7 @@ dentry *nfs_do_lookup(inode *dir, dentry *dentry, unsigned flags)
 
 int nfs_before_lookup(inode *dir, dentry *dentry)
 {
-    const mock_mount_options &callbacks = NFS_SERVER(dir)->callbacks;
-
-    if (!callbacks.before_lookup)
-        return 0;
-    return callbacks.before_lookup(callbacks.argument, dir, dentry);
+    return NFS_SERVER(dir)->watcher.before_lookup(dir, dentry);
 }
 
 dentry *nfs_lookup(inode *dir, dentry *dentry, unsigned flags)

@@ -253,11 +253,8 @@ void nfs_dentry_iput(dentry *dentry, inode *inode)
 // Linux v6.12 fs/nfs/dir.c nfs_d_release().
 void nfs_d_release(dentry *dentry)
 {
-    const mock_mount_options &callbacks = NFS_SB(dentry->d_sb)->callbacks;
-
     WARN_ON(READ_ONCE(dentry->d_fsdata) != nullptr);
-    if (callbacks.released)
-        callbacks.released(callbacks.argument, dentry);
+    NFS_SB(dentry->d_sb)->watcher.released(dentry);
 }
 
 } // namespace

@@ -33,10 +33,7 @@ constexpr file_system_type ovl_fs_type = {
 
 void ovl_d_release(dentry *dentry)
 {
-    const mock_mount_options &options = OVL_FS(dentry->d_sb)->options;
-
-    if (options.released)
-        options.released(options.argument, dentry);
+    OVL_FS(dentry->d_sb)->watcher.released(dentry);
 }
 
 constexpr dentry_operations ovl_dentry_operations = {.d_release = ovl_d_release};
@@ -199,8 +196,8 @@ int ovl_get_layers(ovl_fs *ofs, const char *id)
     memfs_options upper = {};
     memfs_node *node;
 
-    lower.last_used_ino = ofs->options.last_used_ino;
-    upper.last_used_ino = ofs->options.last_used_ino + UPPER_RANGE;
+    lower.last_used_ino = ofs->last_used_ino;
+    upper.last_used_ino = ofs->last_used_ino + UPPER_RANGE;
     ofs->upper_sb = memfs_mount(upper, id);
     if (IS_ERR(ofs->upper_sb)) {
         ofs->upper_sb = nullptr;
@@ -310,9 +307,8 @@ int new_ovl_fs(const mock_mount_options &options, ovl_fs **result)
     if (!memory)
         return -ENOMEM;
     ofs = new (memory) ovl_fs();
-    ofs->options = options;
-    // Not to be looked at any more: it is the caller's.
-    ofs->options.options = {};
+    ofs->watcher = mock_watcher(options);
+    ofs->last_used_ino = options.last_used_ino;
     ofs->readdir_form = readdir_form;
     ofs->recheck = recheck;
     ofs->shared = shared;

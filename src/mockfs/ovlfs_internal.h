@@ -33,6 +33,7 @@
 #include "dcsim/vfs/inode.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/task.h"
+#include "mock_watcher.h"
 #include "name_key.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -136,7 +137,8 @@ struct ovl_node {
 
 /// sb->s_fs_info.
 struct ovl_fs {
-    mock_mount_options options;
+    mock_watcher watcher;
+    ino_t last_used_ino;
     int64_t readdir_form; ///< ovl_readdir_form
     int64_t recheck;      ///< ->lookup() looks for what readdir may have hashed
     int64_t shared;       ///< readdir under the directory's shared lock

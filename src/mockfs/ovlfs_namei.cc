@@ -150,14 +150,11 @@ dentry *ovl_lookup(inode *dir, dentry *dentry, unsigned flags)
     ovl_lookup_data d = {ofs, dentry, false, false, false, false, false};
     struct dentry *alias, *upper, *lower;
     inode *inode = nullptr;
-    int error;
+    int error = ofs->watcher.before_lookup(dir, dentry);
 
     (void)flags;
-    if (ofs->options.before_lookup) {
-        error = ofs->options.before_lookup(ofs->options.argument, dir, dentry);
-        if (error < 0)
-            return ERR_PTR(error);
-    }
+    if (error)
+        return ERR_PTR(error);
     if (dentry->d_name.len() > NAME_MAX_LENGTH)
         return ERR_PTR(-ENAMETOOLONG);
     alias = ovl_find_readdir_alias(ofs, dentry);
