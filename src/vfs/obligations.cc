@@ -18,6 +18,7 @@
 #include "dcache_internal.h"
 #include "dcsim/kernel/bug.h"
 #include "dcsim/vfs/lookup_era.h"
+#include "dcsim/vfs/proposed.h"
 #include "dcsim/vfs/task.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -106,6 +107,19 @@ void blocker_is_dropped(const dentry *dentry)
 namespace
 {
 
+/// Appends what `note` says, after `used` bytes of `text`. How many are used then.
+size_t append_note(const note &note, char *text, size_t bytes, size_t used) __must_hold(&notes_lock)
+{
+    if (used < bytes)
+        used += static_cast<size_t>(
+            snprintf(text + used, bytes - used,
+                     note.what == OWES_DPUT
+                         ? "%s handed to %s by %s(): whoever gets a blocker drops it, with dput()"
+                         : "%s %s got it from %s(): d_lookup_done() must follow",
+                     used && text[used - 1] == ':' ? "" : ";", note.task, note.function));
+    return used;
+}
+
 /// What is owed for `dentry`, of the kinds that `asked` says.
 void describe_notes(const dentry *dentry, bool (*asked)(obligation), char *text, size_t bytes)
     __must_hold(&dentry->d_lock, &notes_lock)
@@ -114,17 +128,12 @@ void describe_notes(const dentry *dentry, bool (*asked)(obligation), char *text,
 
     text[0] = '\0';
     for (const note &note : notes) {
-        if (note.about != dentry || !asked(note.what) || used >= bytes)
+        if (note.about != dentry || !asked(note.what))
             continue;
         // Done, and the dentry has lived on.
         if (note.what == OWES_LOOKUP_DONE && !in_lookup_table(dentry))
             continue;
-        used += static_cast<size_t>(
-            snprintf(text + used, bytes - used,
-                     note.what == OWES_DPUT
-                         ? "; handed to %s by %s(): whoever gets a blocker drops it, with dput()"
-                         : "; %s got it from %s(): d_lookup_done() must follow",
-                     note.task, note.function));
+        used = append_note(note, text, bytes, used);
     }
 }
 
@@ -135,6 +144,26 @@ void describe_obligations(const dentry *dentry, char *text, size_t bytes)
     spin_lock(&notes_lock);
     describe_notes(
         dentry, [](obligation) { return true; }, text, bytes);
+    spin_unlock(&notes_lock);
+}
+
+void describe_open_obligations(char *text, size_t bytes)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    spin_lock(&notes_lock);
+    for (const note &note : notes) {
+        // Its d_lock comes before that of the notes, so these may be a moment old. The dentry is
+        // there: it does not die before its notes are taken off.
+        if (!note.about || (note.what == OWES_LOOKUP_DONE && !d_in_lookup(note.about)))
+            continue;
+        if (used < bytes)
+            used += static_cast<size_t>(snprintf(
+                text + used, bytes - used,
+                "; \"%s\":", reinterpret_cast<const char *>(READ_ONCE(note.about->d_name.name))));
+        used = append_note(note, text, bytes, used);
+    }
     spin_unlock(&notes_lock);
 }
 

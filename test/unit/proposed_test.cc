@@ -273,6 +273,24 @@ TEST_F(BadUse, WhoGotTwoBlockersAndDroppedOneIsNamedForTheOther)
     EXPECT_EQ(generic_shutdown_super(mount), 0);
 }
 
+TEST_F(BadUse, WhatIsOwedIsSaidWhenSomebodyWaitsForEver)
+{
+    qstr name = unhashed_name("name");
+    dentry_ref owner = adopt_dentry(d_alloc_noblock(root, &name));
+    dentry *blocker;
+    char owed[400];
+
+    ASSERT_EQ(PTR_ERR(d_alloc_noblock_return(root, &name, &blocker)), -EWOULDBLOCK);
+    describe_open_obligations(owed, sizeof(owed));
+    EXPECT_THAT(owed, AllOf(HasSubstr("\"name\": thread "),
+                            HasSubstr("from d_alloc_noblock(): d_lookup_done() must follow"),
+                            HasSubstr("by d_alloc_noblock_return(): whoever gets a blocker")));
+    d_lookup_done(owner.get());
+    dput(blocker);
+    describe_open_obligations(owed, sizeof(owed));
+    EXPECT_STREQ(owed, "");
+}
+
 TEST_F(BadUse, ALookupThatIsOverIsNotHeldAgainstItsDentry)
 {
     super_block *mount = make_super_block();
@@ -299,6 +317,14 @@ class BadOrder : public vfs_fixture
         vfs_config config = vfs_fixture::config();
         config.lookup_outside_rwsem = true;
         return config;
+    }
+    /// Drops what start_creating() or one of its family gave out, without its end_ function. What
+    /// is said to that.
+    auto forget(dentry *child) __context_unsafe("start_creating() has locked it")
+    {
+        inode_unlock(d_inode(root));
+        dput(child);
+        return warnings.take();
     }
 };
 
@@ -337,11 +363,6 @@ TEST_F(BadOrder, AForgottenLookupIsReportedByTheFunctionThatWasCalled)
 {
     dentry_ref file = make_file(root, "file");
     renamedata rd = {root, nullptr, root, nullptr, 0};
-    const auto forget = [&](dentry *child) {
-        inode_unlock(d_inode(root));
-        dput(child);
-        return warnings.take();
-    };
     const auto names = [](const char *function) {
         return ElementsAre(AllOf(HasSubstr("dies in lookup"), HasSubstr(function)));
     };

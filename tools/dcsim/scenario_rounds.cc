@@ -21,6 +21,7 @@
 #include "dcsim/kernel/rcupdate.h"
 #include "dcsim/kernel/slab.h"
 #include "dcsim/scenario/world.h"
+#include "dcsim/vfs/proposed.h"
 #include "random.h"
 #include "usage_error.h"
 
@@ -329,7 +330,10 @@ std::string session::what_tasks_are_at() const
             text += fmt::format("{}{} at '{}'", text.empty() ? "" : ", ",
                                 scenario_.tasks[task].name, step->text);
     }
-    return text;
+    // Who waits for a lookup that nobody ends can be told whose it is.
+    char owed[1000];
+    describe_open_obligations(owed, sizeof(owed));
+    return text + owed;
 }
 
 void session::finish_result(rounds_result &result) const

@@ -7,6 +7,8 @@
 // ERR_PTR(-EOPNOTSUPP) with a warning.
 #pragma once
 
+#include <cstddef>
+
 #include "dcsim/vfs/dcache.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -52,6 +54,11 @@ dentry *lookup_one_qstr(const qstr *name, dentry *base, unsigned flags);
 /// was removed meanwhile is a question of its own, IS_DEADDIR(). For the order d_alloc_parallel()
 /// before i_rwsem (vfs_config::lookup_outside_rwsem).
 bool dentry_still_valid(dentry *dentry, const struct dentry *parent, const qstr *name);
+
+/// For reports of tasks that wait for ever: what callers of the functions above owe at this moment,
+/// as a list of "; "name": thread 5 got it from lookup_one_qstr(): d_lookup_done() must follow".
+/// "" when nobody owes anything that is known.
+void describe_open_obligations(char *text, size_t bytes);
 
 /// What vfs_config says of these two, for file systems that behave accordingly. Constant while the
 /// VFS runs.
