@@ -637,6 +637,23 @@ class RunNatively(WithFiles):
         self.assertEqual(answer.returncode, 1)
         self.assertIn("lookups() == 2", answer.stdout)
 
+    def test_dentry_at_an_address_that_is_used_again_is_another_one(self):
+        # Memory comes back after some batches of allocations and frees, and the thread that frees
+        # behind RCU's back needs time for that: in every third round one of the last walks gets
+        # the first one's.
+        def walk(name):
+            return [f"{name} = walk('/a')", f"drop({name})", f"put({name})"]
+
+        later = [f"v{number}" for number in range(80)]
+        between = ["warm('/a')", "shrink()", "sync_rcu()"] * 150
+        file = self.write("again.toml", scenario(
+            on="slowfs", options="delay_us = 20",
+            check=f"always = {[f'A.first != A.{name}' for name in later]}",
+            A=walk("first") + between + [step for name in later for step in walk(name)]))
+        answer = run("run", file, "--ops", "40")
+        self.assertEqual(answer.returncode, 0, answer.stdout[:1000])
+        self.assertIn("every check held in 40 rounds", answer.stdout)
+
     def test_options_of_the_other_kind_of_run_are_refused(self):
         answer = run("run", "parallel-lookup", "--files", "3")
         self.assertEqual(answer.returncode, 2)
