@@ -11,9 +11,9 @@
 #include "dcsim/mockfs/memfs.h"
 #include "dcsim/scenario/program.h"
 #include "dcsim/testing/dcache_checker.h"
-#include "dcsim/vfs/lookup_era.h"
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/vfs.h"
+#include "lookup_eras.h"
 #include "sanitizers.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -242,14 +242,7 @@ TEST_P(LookupEras, TracesCallTheRoomOfAUnionByWhatIsInIt)
     EXPECT_THAT(explore(program_in(GetParam(), {{"A", name_what_is_lent}})), Holds());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LookupEras,
-                         ::testing::Values(ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2),
-                         [](const auto &info) {
-                             std::string name = lookup_era_name(info.param);
-                             for (char &c : name)
-                                 c = c == '.' ? '_' : c;
-                             return "v" + name;
-                         });
+INSTANTIATE_TEST_SUITE_P(All, LookupEras, ::testing::ValuesIn(all_lookup_eras()), name_of_era_test);
 
 } // namespace
 

@@ -18,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include "gate.h"
+#include "lookup_eras.h"
 #include "lookup_protocol.h"
 #include "threads.h"
 #include "vfs_fixture.h"
@@ -168,15 +169,8 @@ using FoldedLookup = in_every_era;
 using ChangedBeforeTheWaiterRuns = held_lookup_fixture;
 using WaitersBit = held_lookup_fixture;
 
-std::string name_of_era(const ::testing::TestParamInfo<lookup_era> &info)
-{
-    static constexpr const char *names[LOOKUP_ERAS] = {"In4_7", "In4_17", "In6_0", "InV3", "In7_2"};
-    return names[info.param];
-}
-
 #define IN_EVERY_ERA(suite)                                                                        \
-    INSTANTIATE_TEST_SUITE_P(                                                                      \
-        All, suite, ::testing::Values(ERA_4_7, ERA_4_17, ERA_6_0, ERA_V3, ERA_7_2), name_of_era)
+    INSTANTIATE_TEST_SUITE_P(All, suite, ::testing::ValuesIn(all_lookup_eras()), name_of_era_test)
 IN_EVERY_ERA(DAllocParallel);
 IN_EVERY_ERA(FailedLookup);
 IN_EVERY_ERA(MovedLookup);

@@ -44,7 +44,7 @@ inline std::string era_test_name(lookup_era era)
     return name.front() == 'v' ? name : "v" + name;
 }
 
-inline std::string name_of_era_test(const testing::TestParamInfo<lookup_era> &info)
+inline std::string name_of_era_test(const ::testing::TestParamInfo<lookup_era> &info)
 {
     return era_test_name(info.param);
 }
