@@ -105,8 +105,8 @@ class PathStress : public testing::TestWithParam<lookup_era>
     }
 
     /// In v3 a walk in RCU mode can answer -ENOENT for a name that exists, while another task looks
-    /// it up (docs/questions/hash-before-inode.md). What stays in the cache is not looked up; and a task's
-    /// own names no other task asks for.
+    /// it up (docs/questions/hash-before-inode.md). What stays in the cache is not looked up; and a
+    /// task's own names no other task asks for.
     void hold_what_tasks_share()
     {
         const auto hold = [this](const std::string &path) {
