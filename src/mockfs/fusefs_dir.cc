@@ -107,6 +107,10 @@ dentry *fuse_lookup(inode *dir, dentry *entry, unsigned flags)
         inode = nullptr;
         found = false;
     }
+    if (!IS_ERR_OR_NULL(inode) && invalid_nodeid(get_fuse_conn(dir), get_node_id(inode))) {
+        iput(inode);
+        return ERR_PTR(-EIO);
+    }
     newent = d_splice_alias(inode, entry);
     if (IS_ERR(newent))
         return newent;

@@ -117,6 +117,12 @@ inline u64 get_node_id(const inode *inode)
     return get_fuse_inode(inode)->nodeid;
 }
 
+/// No name stands for the root. Linux v6.12 fs/fuse/fuse_i.h.
+inline bool invalid_nodeid(const fuse_conn *fc, u64 nodeid)
+{
+    return nodeid == server_root(fuse_daemon_files(fc->daemon));
+}
+
 inline fuse_dentry *get_fuse_dentry(const dentry *dentry)
 {
     return static_cast<fuse_dentry *>(READ_LOCKED(dentry->d_fsdata));

@@ -74,8 +74,11 @@ int fuse_direntplus_link(file *file, const server_entry *entry)
     dentry *parent = file->f_path.dentry;
     qstr name = make_hashed_qstr(parent, entry->name, entry->length);
     caller_wait_queue wq;
-    dentry *dentry = d_lookup(parent, &name);
+    dentry *dentry;
 
+    if (invalid_nodeid(get_fuse_conn(file->f_inode), entry->attributes.fileid))
+        return -EIO;
+    dentry = d_lookup(parent, &name);
     for (;;) {
         if (!dentry) {
             dentry = alloc_entry(parent, &name, wq.head());

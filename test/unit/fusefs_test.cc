@@ -85,6 +85,15 @@ TEST_F(Fusefs, ALookupOfWhatIsNotThereIsNone)
     EXPECT_FALSE(fs->has_pending(mock));
 }
 
+TEST_F(Fusefs, NoNameStandsForTheRoot)
+{
+    ASSERT_EQ(fs->add_directory_name(mock, add_directory("/d"), "top", 3, fs->root_node(mock)), 0);
+    EXPECT_EQ(error_of("/m/d/top"), -EIO);
+    EXPECT_EQ(error_of("/m/d"), 0);
+    EXPECT_THAT(names_in("/m/d"), ElementsAre(".", "..", "top"));
+    EXPECT_EQ(error_of("/m/d/top"), -EIO);
+}
+
 TEST_F(Fusefs, ALookupThatIsNotGivenBackIsNoticed)
 {
     add("/f");
