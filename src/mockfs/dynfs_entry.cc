@@ -122,14 +122,6 @@ void bury_all(dynfs_disk *disk, dynfs_entry *entry) __must_hold(&disk->lock)
     }
 }
 
-/// A name that could be given to anything? 0 or a negative errno.
-int check_name(const name_key &name)
-{
-    if (name.length > NAME_MAX_LENGTH)
-        return -ENAMETOOLONG;
-    return is_no_name(name) ? -EINVAL : 0;
-}
-
 /// Puts a new entry into the tree, which takes its reference over. 0 or a negative errno.
 int insert_locked(dynfs_disk *disk, dynfs_entry *directory, dynfs_entry *fresh)
     __must_hold(&disk->lock)

@@ -42,12 +42,12 @@ bool memfs_fill_super(super_block *sb, const memfs_options &options)
 /// What memfs_add_node() can say about its arguments alone. 0 or a negative errno.
 int check_new_name(const memfs_node *directory, const name_key &key, umode_t mode, const char *body)
 {
+    const int error = check_name(key);
+
     if (!S_ISDIR_mode(directory->type))
         return -ENOTDIR;
-    if (key.length > NAME_MAX_LENGTH)
-        return -ENAMETOOLONG;
-    if (is_no_name(key))
-        return -EINVAL;
+    if (error)
+        return error;
     switch (mode & S_IFMT_MASK) {
     case S_IFLNK_TYPE:
         return body ? 0 : -EINVAL;

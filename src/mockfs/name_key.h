@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "dcsim/kernel/err.h"
 #include "dcsim/vfs/dcache.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -30,6 +31,14 @@ inline bool is_no_name(const name_key &key)
     if (key.length == 0 || memchr(key.text, '/', key.length) || memchr(key.text, '\0', key.length))
         return true;
     return key.text[0] == '.' && (key.length == 1 || (key.length == 2 && key.text[1] == '.'));
+}
+
+/// Can anything be called so? 0, -ENAMETOOLONG or -EINVAL.
+inline int check_name(const name_key &key)
+{
+    if (key.length > NAME_MAX_LENGTH)
+        return -ENAMETOOLONG;
+    return is_no_name(key) ? -EINVAL : 0;
 }
 
 /// Bytewise, a prefix first. `Entry` has a key().

@@ -53,7 +53,7 @@ int server_create(server_tree *server, u64 directory, const char *name, size_t l
                   const char *body, bool excl, server_attributes *out, server_change_info *info)
 {
     const name_key key = {name, length};
-    int error = server_check_new_name(key);
+    int error = check_name(key);
     bool made = false;
     server_name *fresh;
     server_object *object;
@@ -104,7 +104,7 @@ int link_locked(server_tree *server, u64 fileid, u64 directory, server_name *nam
 int add_link(server_tree *server, u64 fileid, u64 directory, const name_key &key,
              bool directory_wanted, server_attributes *out, server_change_info *info)
 {
-    int error = server_check_new_name(key);
+    int error = check_name(key);
     server_name *fresh;
 
     if (error)
@@ -252,7 +252,7 @@ int server_rename(server_tree *server, u64 old_directory, const char *old_name, 
                   server_change_info *old_info, server_change_info *new_info)
 {
     const name_key new_key = {new_name, new_length};
-    int error = server_check_new_name(new_key);
+    int error = check_name(new_key);
     bool used;
     server_name *fresh;
 

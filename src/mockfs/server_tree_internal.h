@@ -152,8 +152,6 @@ void server_free_name(server_name *name);
 /// With a copy of `body`. nullptr without memory.
 server_object *server_new_object(umode_t mode, const char *body);
 void server_free_object(server_object *object);
-/// Can anything be called so? 0 or a negative errno.
-int server_check_new_name(const name_key &key);
 
 // --- The tree (server_tree_nodes.cc) ---
 

@@ -57,13 +57,6 @@ void server_free_object(server_object *object)
     kfree(object);
 }
 
-int server_check_new_name(const name_key &key)
-{
-    if (key.length > NAME_MAX_LENGTH)
-        return -ENAMETOOLONG;
-    return is_no_name(key) ? -EINVAL : 0;
-}
-
 server_object *server_find_object(server_tree *server, u64 fileid) __must_hold(&server->lock)
 {
     auto found = server->objects.find(fileid);

@@ -102,7 +102,7 @@ int server_remote_change(server_tree *server, remote_change what, const char *pa
 {
     const name_key key = last_component(second_path ? second_path : path);
     const umode_t mode = what == remote_change::mkdir ? S_IFDIR_TYPE | 0755 : S_IFREG_TYPE | 0644;
-    int error = server_check_new_name(key);
+    int error = check_name(key);
     change_parts parts = {};
 
     if (error)
