@@ -267,7 +267,7 @@ class WrongWords(WithFiles):
     def test_era_without_what_a_step_uses(self):
         for command in (["explore"], ["run"]):
             self.assertRegex(self.refused(*command, "noblock", "--era", "4.7"),
-                             "^noblock:[0-9]+:[0-9]+: era 4.7: noblock\\(\\) is proposed for v3 and "
+                             r"^noblock:\d+:\d+: era 4.7: noblock\(\) is proposed for v3 and "
                              "later: era 4.7 has none\n$")
 
 
@@ -479,6 +479,12 @@ class Explore(WithFiles):
         answer = run("explore", file, "--preemptions", "1")
         self.assertEqual(answer.returncode, 1)
         self.assertIn("NEVER reached", answer.stdout)
+
+    def test_sometimes_of_a_search_that_ended_early_is_not_reached_so_far(self):
+        file = self.write("early.toml", WRONG + "sometimes = ['waits() == 7']\n")
+        for limit in ([], ["--executions", "1"]):
+            answer = run("explore", file, *limit)
+            self.assertIn("sometimes waits() == 7: not reached so far", answer.stdout)
 
     def test_limit_makes_it_inconclusive(self):
         answer = run("explore", "parallel-lookup", "--executions", "10")

@@ -117,12 +117,15 @@ std::string verdict_text(const search_options &options, const explore_outcome &o
 
 std::string sometimes_text(const explore_outcome &outcome)
 {
+    // A search that ended early may have been about to.
+    const char *missing =
+        outcome.search.outcome == verdict::holds ? "NEVER reached" : "not reached so far";
     std::string text;
 
     for (const sometimes_result &one : outcome.sometimes)
         text += fmt::format("  sometimes {}: {}\n", one.text,
                             one.reached ? fmt::format("in {} executions", grouped(one.reached))
-                                        : "NEVER reached");
+                                        : missing);
     return text;
 }
 
