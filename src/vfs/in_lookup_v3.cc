@@ -256,10 +256,8 @@ static dentry *d_add_ci(dentry *dentry, inode *inode, qstr *name)
         return found;
     }
     if (d_in_lookup(dentry)) {
-        if (unlikely(lookup_outside_rwsem))
-            check_nothing_locked(parent, name);
         // Two in-lookup dentries of one task at once, for two spellings of the name.
-        found = __d_alloc_parallel(parent, name, nullptr, ALLOC_PARA_WAIT, nullptr);
+        found = d_alloc_parallel(parent, name);
         if (IS_ERR(found) || !d_in_lookup(found)) {
             iput(inode);
             return found;
