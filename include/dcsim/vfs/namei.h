@@ -91,7 +91,8 @@ dentry *lookup_dcache(const qstr *name, dentry *dir, unsigned flags);
 /// The child for an operation that will change the directory. Its i_rwsem is held for writing, so
 /// nothing can be in-lookup and a plain d_alloc() is enough. Referenced, or ERR_PTR: -ENOENT for a
 /// negative one without LOOKUP_CREATE, -EEXIST for a positive one with LOOKUP_EXCL, and the errors
-/// of lookup_slow().
+/// of lookup_slow(). Not with vfs_config::lookup_outside_rwsem, where names are looked up by who
+/// holds nothing: a warning.
 dentry *lookup_one_qstr_excl(const qstr *name, dentry *base, unsigned flags);
 
 // --- Paths ---
@@ -117,8 +118,9 @@ dentry *lookup_path(dentry *start, const char *path, size_t length);
 
 // --- Starting and ending a change of one name ---
 //
-// What start_*() returns has the parent locked; end_*() unlocks it and drops the dentry. Together
-// they hide which lock makes a name safe to change. Linux v6.19.
+// What start_*() returns has the parent locked for writing; end_*() unlocks it and drops the dentry.
+// Together they hide which lock makes a name safe to change: with vfs_config::lookup_outside_rwsem
+// the dentry may be in lookup as well, and end_*() ends that. Linux v6.19.
 
 /// Locks the parent and finds `name` in it: lookup_one_qstr_excl()'s result. On error nothing is
 /// locked.
@@ -161,6 +163,7 @@ int start_renaming_dentry(renamedata *rd, unsigned lookup_flags, dentry *old_den
                           qstr *new_last);
 /// The same for two dentries. -EINVAL when one of them is not where it should be.
 int start_renaming_two_dentries(renamedata *rd, dentry *old_dentry, dentry *new_dentry);
+/// Unlocks both parents and drops what a start took. Not after one that failed.
 void end_renaming(renamedata *rd);
 
 // --- Changes. All return 0 or a negative errno and leave every reference with its owner. ---
