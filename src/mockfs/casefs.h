@@ -22,6 +22,7 @@
 //                             behind the kernel's back. Taken under i_rwsem, outside every
 //                             spinlock; its holder sleeps
 //   disk->folding_lock        which directories fold; a leaf
+//   an inode's i_lock         its links and size, and how young the answer is that they are from
 #pragma once
 
 #include "dcsim/kernel/list.h"
