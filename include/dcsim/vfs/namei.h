@@ -118,9 +118,10 @@ dentry *lookup_path(dentry *start, const char *path, size_t length);
 
 // --- Starting and ending a change of one name ---
 //
-// What start_*() returns has the parent locked for writing; end_*() unlocks it and drops the dentry.
-// Together they hide which lock makes a name safe to change: with vfs_config::lookup_outside_rwsem
-// the dentry may be in lookup as well, and end_*() ends that. Linux v6.19.
+// What start_*() returns has the parent locked for writing; end_*() unlocks it and drops the
+// dentry. Together they hide which lock makes a name safe to change: with
+// vfs_config::lookup_outside_rwsem the dentry may be in lookup as well, and end_*() ends that.
+// Linux v6.19.
 
 /// Locks the parent and finds `name` in it: lookup_one_qstr_excl()'s result. On error nothing is
 /// locked.
