@@ -31,6 +31,47 @@ const task_control *sleeper_for_lookup(const dentry *dentry)
     return nullptr;
 }
 
+/// Freed, or on a stack that has gone.
+bool gone(const void *object)
+{
+    return in_arena(object) && *shadow_of(object);
+}
+
+/// Whether `task` is on the queue; of a hashed one, under `var`. What is dead is passed over: a
+/// deadlock is to be reported, and nothing else.
+bool is_on(const wait_queue_head *queue, const void *var, const task_control &task)
+{
+    if (gone(queue))
+        return false;
+    for (list_head *at = glance(queue->head.next); at != &queue->head && !gone(at);
+         at = glance(at->next)) {
+        auto *entry = container_of(at, wait_queue_entry, entry);
+        if (reinterpret_cast<const task_control *>(entry->task) == &task &&
+            (!var || container_of(entry, wait_var_entry, wait)->var == var))
+            return true;
+    }
+    return false;
+}
+
+struct waited_for {
+    const task_control *task;
+    const dentry *found;
+};
+
+void visit_waited_for(void *argument, const allocation &live)
+{
+    auto *search = static_cast<waited_for *>(argument);
+    const auto *in_lookup = static_cast<const dentry *>(live.object);
+
+    if (!(glance(in_lookup->d_flags) & DCACHE_PAR_LOOKUP) ||
+        !glance(in_lookup->d_in_lookup_hash.pprev))
+        return;
+    if (lookup_era_has_caller_queue(current_lookup_era())
+            ? is_on(in_lookup->d_wait, nullptr, *search->task)
+            : is_on(__var_waitqueue(&in_lookup->d_flags), &in_lookup->d_flags, *search->task))
+        search->found = in_lookup;
+}
+
 /// Whether a lock is the d_lock of a child of `directory`.
 bool locks_child_of(const held_lock &held, const inode *directory)
 {
@@ -61,6 +102,14 @@ bool beside_lookup(const struct dentry *hashed, const struct dentry *in_lookup)
 }
 
 } // namespace
+
+const dentry *lookup_waited_for(const task_control &task)
+{
+    waited_for search = {&task, nullptr};
+
+    arena_for_each_live("dentry", visit_waited_for, &search);
+    return search.found;
+}
 
 void look_at_in_lookup_table(dentry_facts *dentry)
 {
@@ -151,10 +200,13 @@ bool lookup_waiters_woken(const dentry_facts &dentry, broken_invariant *broken)
 // What is in the table at all is in the bucket of its own parent and name.
 bool no_lookup_at_rest(const dentry_facts &dentry, rest_totals *, broken_invariant *broken)
 {
+    char owed[120];
+
     if (!dentry.in_lookup_table.length)
         return true;
-    return fails(broken, dentry, "%u in its bucket of the in-lookup table",
-                 dentry.in_lookup_table.length);
+    describe_owed_lookup(dentry.dentry, owed, sizeof(owed));
+    return fails(broken, dentry, "%u in its bucket of the in-lookup table%s",
+                 dentry.in_lookup_table.length, owed);
 }
 
 // Outside of the table there is nothing to say: before, its maker is between two stores; after, the

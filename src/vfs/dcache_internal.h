@@ -185,6 +185,9 @@ void blocker_is_dropped(const dentry *dentry);
 /// What is owed for `dentry`, to be appended to a sentence; "" when nothing is known. d_lock held.
 void describe_obligations(const dentry *dentry, char *text, size_t bytes)
     __must_hold(&dentry->d_lock);
+/// The same of a dentry in lookup and of what is owed to its lookup, without a lock: for reports of
+/// the model backend, made while every task stands still.
+void describe_owed_lookup(const dentry *dentry, char *text, size_t bytes);
 /// The dentry dies, with PAR_LOOKUP or OBLIGATION set: complains, and repairs the table, if nobody
 /// ended its lookup; what was owed is forgotten. Its count is negative.
 void settle_obligations(dentry *dentry) __must_hold(&dentry->d_lock);

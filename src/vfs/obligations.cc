@@ -147,6 +147,17 @@ void describe_obligations(const dentry *dentry, char *text, size_t bytes)
     spin_unlock(&notes_lock);
 }
 
+void describe_owed_lookup(const dentry *dentry, char *text, size_t bytes)
+    __context_unsafe("the model's reports, while every task stands still")
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (const note &note : notes)
+        if (note.about == dentry && note.what == OWES_LOOKUP_DONE)
+            used = append_note(note, text, bytes, used);
+}
+
 void describe_open_obligations(char *text, size_t bytes)
 {
     size_t used = 0;

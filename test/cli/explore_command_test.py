@@ -471,7 +471,28 @@ class Explore(WithFiles):
         self.assertEqual(answer.returncode, 1)
         self.assertIn("violated (deadlock)", answer.stdout)
         for task in "AB":
-            self.assertIn(f"{task} waits for what its await() looks at", answer.stdout)
+            self.assertIn(f"{task} waits for what its await() or reply() looks at", answer.stdout)
+
+    def test_deadlock_names_the_lookup_that_nobody_ends(self):
+        intent = "d = lookup_one('/n', 'LOOKUP_CREATE|LOOKUP_EXCL')"
+        plain = "d = alloc('/n')"
+        owes = "; A got it from lookup_one_qstr(): d_lookup_done() must follow"
+        for step, era, says in [(intent, "7.2", owes), (intent, "v3", owes),
+                                (plain, "7.2", ""), (plain, "6.0", ""),
+                                (plain, "4.7", "")]:
+            file = self.write("left_open.toml", f'''
+format = 1
+title  = "A does not end its lookup"
+filesystem.type = "netfs"
+task.A.do = ["{step}"]
+task.B.do = ["r = stat('/n')"]
+''')
+            with self.subTest(step=step, era=era):
+                answer = run("explore", file, "--era", era)
+                self.assertEqual(answer.returncode, 1)
+                self.assertIn("violated (deadlock)", answer.stdout)
+                self.assertIn("  B sleeps until somebody wakes it: dentry /n[A] is in lookup" + says
+                              + "\n", answer.stdout)
 
     def test_sometimes_that_is_never_reached_is_a_failure(self):
         file = self.write("never.toml", WRONG.replace('always = ["waits() == 0"]',

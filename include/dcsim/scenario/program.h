@@ -53,5 +53,7 @@ scenario_program_factory load_port(const std::string &file);
 bool describe_port_address(super_block *sb, const void *address, char *text, size_t bytes);
 /// The value there, in the same way.
 bool describe_port_value(super_block *sb, const void *address, char *text, size_t bytes);
+/// Whose lookup a task sleeps for, and who has to end it; false when it sleeps for something else.
+bool describe_port_sleep(super_block *sb, const task_control &task, char *text, size_t bytes);
 
 } // namespace dcsim::inline DCSIM_BACKEND

@@ -61,4 +61,7 @@ bool check_dcache(broken_invariant *broken);
 /// execution when a rule does not hold. Does nothing about other locks.
 void check_after_unlock(const void *lock, const char *lock_class);
 
+/// The dentry in lookup that a sleeping task waits for, or nullptr. For reports of deadlocks.
+const dentry *lookup_waited_for(const task_control &task);
+
 } // namespace dcsim::inline DCSIM_BACKEND

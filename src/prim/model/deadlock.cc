@@ -53,13 +53,24 @@ struct text_writer {
     }
 };
 
+void describe_sleep(text_writer &text, const task_control &task)
+{
+    const model_program &program = loaded_program();
+    char why[300];
+
+    text.add("%s sleeps until somebody wakes it", task.name);
+    if (program.describe_sleep && program.describe_sleep(program.argument, task, why, sizeof(why)))
+        text.add(": %s", why);
+    text.add("\n");
+}
+
 void describe_wait(text_writer &text, const task_control &task)
 {
     const task_control *holder = holder_of(task);
 
     switch (task.pending) {
     case operation::sleep:
-        text.add("%s sleeps until somebody wakes it\n", task.name);
+        describe_sleep(text, task);
         return;
     case operation::synchronize:
     case operation::barrier:

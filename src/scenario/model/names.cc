@@ -11,6 +11,7 @@
 
 #include "dcache_internal.h"
 #include "dcsim/scenario/program.h"
+#include "dcsim/testing/dcache_checker.h"
 #include "dcsim/vfs/lookup_era.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -291,6 +292,19 @@ bool describe_port_address(super_block *sb, const void *address, char *text, siz
         snprintf(text, bytes, "%s+%td", name,
                  static_cast<const char *>(address) -
                      static_cast<const char *>(object.memory->object));
+    return true;
+}
+
+bool describe_port_sleep(super_block *sb, const task_control &task, char *text, size_t bytes)
+{
+    const dentry *dentry = lookup_waited_for(task);
+    char name[140], owed[200];
+
+    if (!dentry)
+        return false;
+    write_object(find_object(sb, dentry), name, sizeof(name));
+    describe_owed_lookup(dentry, owed, sizeof(owed));
+    snprintf(text, bytes, "%s is in lookup%s", name, owed);
     return true;
 }
 

@@ -130,11 +130,15 @@ void world_program::set_hooks()
 
         if (!world.is_waiting_place(address))
             return describe_port_address(world.mounted(), address, text, bytes);
-        snprintf(text, bytes, "what its await() looks at");
+        snprintf(text, bytes, "what its await() or reply() looks at");
         return true;
     };
     program_.describe_value = [](void *argument, const void *address, char *text, size_t bytes) {
         return describe_port_value(program_of(argument).world_.mounted(), address, text, bytes);
+    };
+    program_.describe_sleep = [](void *argument, const task_control &task, char *text,
+                                 size_t bytes) {
+        return describe_port_sleep(program_of(argument).world_.mounted(), task, text, bytes);
     };
 }
 

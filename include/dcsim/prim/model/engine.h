@@ -34,6 +34,10 @@ struct model_program {
     bool (*describe)(void *argument, const void *address, char *text, size_t bytes) = nullptr;
     /// What is stored at an address, for traces; false when that says nothing.
     bool (*describe_value)(void *argument, const void *address, char *text, size_t bytes) = nullptr;
+    /// Why a task sleeps, behind "until somebody wakes it:" in the report of a deadlock; false when
+    /// nothing is known. Not a schedule point.
+    bool (*describe_sleep)(void *argument, const task_control &task, char *text,
+                           size_t bytes) = nullptr;
     /// Static data that the functions change.
     void *state = nullptr;
     size_t state_bytes = 0;
