@@ -141,8 +141,11 @@ int nfs_link(dentry *old_dentry, inode *dir, dentry *dentry)
     nfs_drop_before_splice(dentry);
     error = server_link(NFS_SERVER(dir)->tree, NFS_FILEID(inode), NFS_FILEID(dir),
                         nfs_key(name).text, name.len, &fattr, &info);
-    if (error)
+    if (error) {
+        // v3 14/19: nobody knows what the name is now. Before that, it was dropped above.
+        d_drop(dentry);
         return error;
+    }
     nfs4_update_changeattr(dir, info);
     nfs_refresh_inode(inode, fattr);
     nfs_set_verifier(dentry, nfs_save_change_attribute(dir));

@@ -182,6 +182,17 @@ void nfs_set_cache_invalid(inode *inode, unsigned flags)
     spin_unlock(&inode->i_lock);
 }
 
+// What Linux v6.12 fs/nfs/dir.c nfs_rename() and unlink.c nfs_sillyrename() do to the inode.
+void nfs_mark_renamed(inode *inode)
+{
+    nfs_inode *nfsi = NFS_I(inode);
+
+    spin_lock(&inode->i_lock);
+    ++nfsi->attr_gencount;
+    nfsi->cache_validity |= NFS_INO_INVALID_CHANGE | NFS_INO_INVALID_OTHER;
+    spin_unlock(&inode->i_lock);
+}
+
 // Linux v6.12 fs/nfs/dir.c nfs_drop_nlink().
 void nfs_drop_nlink(inode *inode, unsigned long gencount)
 {

@@ -138,6 +138,8 @@ void nfs_force_lookup_revalidate(inode *dir) __must_hold(&dir->i_lock);
 /// A change of this client's own was carried out in `dir`.
 void nfs4_update_changeattr(inode *dir, const server_change_info &info);
 void nfs_set_cache_invalid(inode *inode, unsigned flags);
+/// The server has given the inode another name.
+void nfs_mark_renamed(inode *inode);
 /// A name of the inode is gone; `gencount` is attr_gencount of before that.
 void nfs_drop_nlink(inode *inode, unsigned long gencount);
 int nfs_getattr(const path *path, kstat *stat);

@@ -157,7 +157,7 @@ int nfs_atomic_open(inode *dir, dentry *dentry, file *file, unsigned open_flags,
     if (dentry->d_name.len() > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
 
-    // Not in the order of v3, where nfs4_lookup_revalidate() keeps such dentries away from here.
+    // Not in the order of v3, where nfs_neg_need_reval() keeps such dentries away from here.
     if (!(open_flags & OPEN_CREAT) && !d_in_lookup(dentry) && !lookup_outside_rwsem) {
         const qstr name = nfs_name(dentry);
         d_drop(dentry);
@@ -179,6 +179,8 @@ int nfs_atomic_open(inode *dir, dentry *dentry, file *file, unsigned open_flags,
             return nfs_no_open(dir, dentry, file, 0, switched);
         if (err == -ENOENT)
             nfs_open_is_negative(dir, dentry);
+        else
+            d_drop(dentry); // v3 16/19: nobody knows what the name is now
     } else {
         err = nfs_finish_open(dentry, file);
         iput(inode);

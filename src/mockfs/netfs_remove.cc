@@ -183,8 +183,8 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
         // The caller's reference and vfs_rename()'s own.
         if (nfs_busy_or_blocked(new_dentry, 2)) {
             copy = nfs_copy_of_target(target);
-            error = IS_ERR(copy) ? -EBUSY : nfs_sillyrename(new_dir, target);
-            if (error)
+            error = -ETXTBSY; // whatever the reason
+            if (IS_ERR(copy) || nfs_sillyrename(new_dir, target))
                 goto out;
             new_dentry = copy;
             new_inode = nullptr;
@@ -198,7 +198,7 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
     if (must_unblock)
         unblock_revalidate(new_dentry);
     if (!error) {
-        nfs_set_cache_invalid(old_inode, NFS_INO_INVALID_OTHER);
+        nfs_mark_renamed(old_inode);
         if (new_inode)
             nfs_drop_nlink(new_inode, new_gencount);
         // Here and not by the VFS: the target may be the copy.

@@ -93,6 +93,10 @@ bool nfs_neg_need_reval(inode *dir, const dentry *dentry, unsigned flags)
 {
     if (flags & (LOOKUP_CREATE | LOOKUP_RENAME_TARGET))
         return false;
+    // v3 13/19: nfs_atomic_open() must not replace a hashed negative dentry, so an open without
+    // O_CREAT never gets one. The patch as posted answers no here, which lets all opens share it.
+    if (lookup_outside_rwsem && (flags & LOOKUP_OPEN))
+        return true;
     if (NFS_SERVER(dir)->lookupcache != NFS_LOOKUPCACHE_ALL)
         return true;
     return !nfs_check_verifier(dir, dentry, flags & LOOKUP_RCU);
@@ -173,14 +177,7 @@ int nfs4_do_lookup_revalidate(inode *dir, const qstr *name, dentry *dentry, unsi
     if (!(flags & LOOKUP_OPEN) || (flags & LOOKUP_DIRECTORY) || d_mountpoint(dentry))
         return nfs_do_lookup_revalidate(dir, name, dentry, flags);
     inode = d_inode_rcu(dentry);
-    if (!inode) {
-        // v3 13/19: nfs_atomic_open() must not replace a hashed negative dentry, so an open without
-        // O_CREAT never gets one.
-        if (lookup_outside_rwsem && !(flags & LOOKUP_CREATE))
-            return flags & LOOKUP_RCU ? -ECHILD : 0;
-        return nfs_do_lookup_revalidate(dir, name, dentry, flags);
-    }
-    if (!S_ISREG_mode(READ_ONCE(inode->i_mode)))
+    if (!inode || !S_ISREG_mode(READ_ONCE(inode->i_mode)))
         return nfs_do_lookup_revalidate(dir, name, dentry, flags);
     // ->open() opens, and says so if it is another file by then.
     if (!(flags & (LOOKUP_EXCL | LOOKUP_REVAL)) &&

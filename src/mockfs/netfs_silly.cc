@@ -212,7 +212,9 @@ dentry *nfs_try_sillyname(inode *dir, dentry *parent, qstr *name)
         dentry = d_alloc_noblock(parent, name);
         if (IS_ERR(dentry) && PTR_ERR(dentry) == -EWOULDBLOCK)
             return nullptr;
-        if (!IS_ERR(dentry) && d_in_lookup(dentry)) {
+        // The server is asked about a cached name as well, where ->lookup() may be.
+        if (!IS_ERR(dentry) &&
+            (d_in_lookup(dentry) || (splice_hashed && d_really_is_negative(dentry)))) {
             struct dentry *res = nfs_do_lookup(dir, dentry, 0);
             d_lookup_done(dentry);
             if (res) {
@@ -276,7 +278,7 @@ int nfs_sillyrename(inode *dir, dentry *dentry)
         goto out_dput;
     }
     nfs_set_verifier(dentry, nfs_save_change_attribute(dir));
-    nfs_set_cache_invalid(d_inode(dentry), NFS_INO_INVALID_OTHER);
+    nfs_mark_renamed(d_inode(dentry));
     d_move(dentry, sdentry);
 out_dput:
     dput(sdentry);
@@ -288,6 +290,7 @@ void nfs_complete_unlink(dentry *dentry, inode *inode)
 {
     nfs_unlinkdata *data = nfs_take_unlinkdata(dentry);
 
+    BUG_ON(!data); // the flag says that there is one
     if (NFS_STALE(inode) || !nfs_call_unlink(dentry, inode, data))
         nfs_free_unlinkdata(data);
 }

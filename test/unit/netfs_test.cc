@@ -383,6 +383,22 @@ TEST_F(Netfs, ARefusedRemovalIsTakenBack)
     EXPECT_FALSE(fs->has_pending(sb));
 }
 
+// As v6.12, which has one errno for everything that keeps the target from getting out of the way.
+TEST_F(Netfs, ARenameOverAFileInUseThatCannotBeSillyRenamedIsRefused)
+{
+    mount();
+    int fd = open("/f", OPEN_CREAT | OPEN_RDWR);
+    ASSERT_GE(fd, 0);
+    ASSERT_EQ(try_open("/g", OPEN_CREAT | OPEN_RDWR), 0);
+    // The server does not find what is to be renamed.
+    remotely(remote_change::remove, "/f");
+    EXPECT_EQ(rename("/g", "/f"), -ETXTBSY);
+    EXPECT_FALSE(has_flag(find("/f").get(), DCACHE_NFSFS_RENAMED));
+    EXPECT_THAT(names_on_server("/"), ElementsAre("g"));
+    ASSERT_EQ(close(fd), 0);
+    EXPECT_FALSE(fs->has_pending(sb));
+}
+
 // --- Reading ---
 
 TEST_F(Netfs, ReadingADirectoryFillsTheCache)
