@@ -70,14 +70,15 @@ int ovl_copy_up_workdir(dentry *parent, dentry *dentry)
 {
     ovl_fs *ofs = OVL_FS(dentry->d_sb);
     struct dentry *lower = ovl_dentry_lower(dentry);
-    struct dentry *temp = ovl_copy_to_workdir(ofs, lower);
-    int error;
+    struct dentry *temp;
+    int error = ovl_set_impure(parent);
 
+    if (error)
+        return error;
+    temp = ovl_copy_to_workdir(ofs, lower);
     if (IS_ERR(temp))
         return PTR_ERR(temp);
     error = ovl_copy_up_metadata(ofs, lower, temp);
-    if (!error)
-        error = ovl_set_impure(parent);
     if (!error)
         error = ovl_move_copy(ofs, parent, dentry, temp);
     if (error) {

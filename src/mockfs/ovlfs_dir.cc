@@ -336,9 +336,9 @@ dentry *ovl_clear_empty(dentry *dentry, list_head *list)
     opaquedir = ovl_create_temp(ofs, &attr);
     if (IS_ERR(opaquedir))
         return opaquedir;
-    error = ovl_set_attr(opaquedir, d_inode(upper));
+    error = ovl_set_opaque(dentry, opaquedir);
     if (!error)
-        error = ovl_set_opaque(dentry, opaquedir);
+        error = ovl_set_attr(opaquedir, d_inode(upper));
     if (!error)
         error = ovl_start_from_workdir(&rd, opaquedir, dentry, RENAME_EXCHANGE_FLAG);
     if (!error) {
@@ -393,15 +393,15 @@ int ovl_remove_and_whiteout(dentry *dentry, const struct dentry *opaquedir)
         else if (!error && last)
             ovl_forget_xattr(ofs, inode->i_ino);
         iput(inode);
+        if (!error)
+            ovl_dir_modified(READ_ONCE(dentry->d_parent));
+        d_drop(dentry); // after a failure as well
     }
     end_renaming(&rd);
-    if (error) {
+    if (error)
         ovl_cleanup_temp(ofs, whiteout);
-    } else {
+    else
         dput(whiteout);
-        ovl_dir_modified(READ_ONCE(dentry->d_parent));
-        d_drop(dentry);
-    }
     if (victim)
         ovl_cleanup_temp(ofs, victim);
     return error;
@@ -419,15 +419,15 @@ int ovl_remove_upper(dentry *dentry, const struct dentry *opaquedir)
 
     if (IS_ERR(upper))
         return PTR_ERR(upper);
-    if (ovl_is_victim(dentry, upper, opaquedir))
+    if (ovl_is_victim(dentry, upper, opaquedir)) {
         error = ovl_cleanup(ofs, d_inode(upperdir), upper);
-    end_removing(upper);
-    if (!error) {
         ovl_dir_modified(parent);
         // Hashed it would have to become negative, and for that give up its upper dentry, which
         // others may be using.
-        d_drop(dentry);
+        if (!error)
+            d_drop(dentry);
     }
+    end_removing(upper);
     return error;
 }
 
@@ -536,6 +536,7 @@ void ovl_choose_flags(ovl_renaming *r)
 /// Copies up what the rename needs in the upper layer.
 int ovl_prepare_rename(const ovl_renaming &r)
 {
+    struct dentry *old_parent = READ_ONCE(r.old_dentry->d_parent);
     struct dentry *new_parent = READ_ONCE(r.new_dentry->d_parent);
     int error = ovl_copy_up(r.old_dentry);
 
@@ -543,10 +544,12 @@ int ovl_prepare_rename(const ovl_renaming &r)
         error = ovl_copy_up(new_parent);
     if (!error && !r.overwrite)
         error = ovl_copy_up(r.new_dentry);
+    if (old_parent == new_parent)
+        return error;
     if (!error && ovl_type_origin(r.old_dentry))
         error = ovl_set_impure(new_parent);
     if (!error && !r.overwrite && ovl_type_origin(r.new_dentry))
-        error = ovl_set_impure(READ_ONCE(r.old_dentry->d_parent));
+        error = ovl_set_impure(old_parent);
     return error;
 }
 
@@ -554,6 +557,8 @@ int ovl_prepare_rename(const ovl_renaming &r)
 bool ovl_rename_matches(const ovl_renaming &r, const renamedata &rd)
 {
     if (!ovl_matches_upper(r.old_dentry, rd.old_dentry))
+        return false;
+    if (d_inode(rd.old_dentry) == d_inode(rd.new_dentry))
         return false;
     if (d_inode(r.new_dentry) && ovl_dentry_upper(r.new_dentry))
         return ovl_is_victim(r.new_dentry, rd.new_dentry, r.opaquedir);

@@ -164,10 +164,10 @@ int ovl_setattr(dentry *dentry, iattr *attributes)
 
         inode_lock(d_inode(upper));
         error = notify_change(upper, &change);
+        if (!error)
+            ovl_copyattr(d_inode(dentry));
         inode_unlock(d_inode(upper));
     }
-    if (!error)
-        ovl_copyattr(d_inode(dentry));
     return error;
 }
 

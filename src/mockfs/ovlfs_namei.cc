@@ -161,16 +161,19 @@ dentry *ovl_lookup(inode *dir, dentry *dentry, unsigned flags)
     if (alias)
         return alias;
 
-    ovl_creds mounter;
-    error = ovl_lookup_layers(&d, READ_ONCE(dentry->d_parent), &upper, &lower);
-    if (error)
-        return ERR_PTR(error);
-    if (d.opaque)
-        ovl_dentry_set_flag(OVL_E_OPAQUE, dentry);
-    if (upper || lower) {
-        inode = ovl_get_inode(dir->i_sb, upper, lower);
-        if (IS_ERR(inode))
-            return ERR_CAST(inode);
+    {
+        ovl_creds mounter;
+
+        error = ovl_lookup_layers(&d, READ_ONCE(dentry->d_parent), &upper, &lower);
+        if (error)
+            return ERR_PTR(error);
+        if (d.opaque)
+            ovl_dentry_set_flag(OVL_E_OPAQUE, dentry);
+        if (upper || lower) {
+            inode = ovl_get_inode(dir->i_sb, upper, lower);
+            if (IS_ERR(inode))
+                return ERR_CAST(inode);
+        }
     }
     return d_splice_alias(inode, dentry);
 }

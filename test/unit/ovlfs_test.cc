@@ -3,6 +3,7 @@
 // ovlfs: what is seen of two layers, and what becomes of them when the merged tree is changed.
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "dcsim/mockfs/mock_filesystem.h"
 #include "dcsim/vfs/attributes.h"
 #include "directory_reader.h"
+#include "ovlfs_internal.h"
 #include "stress_random.h"
 #include "vfs_fixture.h"
 
@@ -205,6 +207,28 @@ class Ovlfs : public ::testing::Test
     warning_capture warnings;
 };
 
+/// What the upper layer has under a name of its root, or of workdir; nullptr: nothing.
+dentry_ref in_upper(const mounted &fs, std::string_view text, bool work = false)
+{
+    const ovl_fs *ofs = OVL_FS(fs.sb);
+    qstr name = make_qstr(text.data(), static_cast<u32>(text.size()));
+    dentry *found = lookup_noperm_unlocked(&name, work ? ofs->workdir : ofs->upperdir);
+
+    EXPECT_FALSE(IS_ERR(found)) << text;
+    dentry_ref result = adopt_dentry(found);
+    return d_is_negative(found) ? nullptr : std::move(result);
+}
+
+/// The upper layer refuses to rename over this dentry, or to remove it.
+void make_unremovable(dentry *dentry, bool unremovable)
+{
+    spin_lock(&dentry->d_lockref.lock);
+    dentry->d_flags &= ~DCACHE_NFSFS_RENAMED;
+    if (unremovable)
+        dentry->d_flags |= DCACHE_NFSFS_RENAMED;
+    spin_unlock(&dentry->d_lockref.lock);
+}
+
 // --- What is seen ---
 
 TEST_F(Ovlfs, ShowsEachNameOfTheTwoLayersOnce)
@@ -315,6 +339,57 @@ TEST_F(Ovlfs, ADirectoryInThePlaceOfAWhiteoutShowsNothingOfTheOldOne)
     shrink_dcache_sb(fs.sb);
     EXPECT_THAT(names(fs, "d"), IsEmpty());
     EXPECT_EQ(find(fs, "d/old").error, -ENOENT);
+}
+
+// The upper layer refuses the last of the steps. What was made for it in workdir goes again, and
+// the whiteout stays.
+TEST_F(Ovlfs, WhatCannotTakeThePlaceOfAWhiteoutLeavesNothing)
+{
+    const auto link_to_above = [](const mounted &fs) {
+        found above = find(fs, "above");
+        return link_at(above.dentry.get(), fs.root(), "f", 1);
+    };
+    const std::function<int(const mounted &)> makers[] = {
+        [](const mounted &fs) { return make_file(fs, "f"); },
+        [](const mounted &fs) { return make_directory(fs, "f"); }, link_to_above};
+
+    for (const auto &make : makers) {
+        mounted fs(ovlfs_filesystem);
+
+        fs.add("f", FILE_MODE, "whiteout");
+        fs.add("above", FILE_MODE, "upper");
+        dentry_ref whiteout = in_upper(fs, "f");
+        ASSERT_TRUE(whiteout);
+        make_unremovable(whiteout.get(), true);
+        EXPECT_EQ(make(fs), -EBUSY);
+        EXPECT_THAT(directory_reader(OVL_FS(fs.sb)->workdir).names(), IsEmpty());
+        EXPECT_EQ(find(fs, "f").error, -ENOENT);
+        make_unremovable(whiteout.get(), false);
+        shrink_dcache_sb(fs.sb);
+        EXPECT_THAT(names(fs), ElementsAre("above"));
+        EXPECT_EQ(make(fs), 0);
+        EXPECT_THAT(names(fs), ElementsAre("above", "f"));
+        EXPECT_THAT(directory_reader(OVL_FS(fs.sb)->workdir).names(), IsEmpty());
+    }
+}
+
+// Likewise the whiteout that a removal would leave.
+TEST_F(Ovlfs, WhatCannotBecomeAWhiteoutStays)
+{
+    mounted fs(ovlfs_filesystem);
+    mock_node *directory = fs.add("d", DIRECTORY_MODE, "merged");
+
+    fs.add("f", FILE_MODE, nullptr, directory);
+    ASSERT_EQ(change_mode(fs, "d/f", 0600), 0);
+    ASSERT_EQ(remove_file(fs, "d/f"), 0);
+    dentry_ref upper = in_upper(fs, "d");
+    make_unremovable(upper.get(), true);
+    found held = find(fs, "d");
+    EXPECT_EQ(remove_directory(fs, "d"), -EBUSY);
+    EXPECT_THAT(directory_reader(OVL_FS(fs.sb)->workdir).names(), IsEmpty());
+    make_unremovable(upper.get(), false);
+    EXPECT_EQ(remove_directory(fs, "d"), 0);
+    EXPECT_THAT(names(fs), IsEmpty());
 }
 
 TEST_F(Ovlfs, CopyUpKeepsTheNumber)
