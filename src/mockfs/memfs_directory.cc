@@ -9,6 +9,7 @@
 #include "dcsim/vfs/dcache.h"
 #include "dcsim/vfs/file.h"
 #include "dcsim/vfs/namei.h"
+#include "dcsim/vfs/proposed.h"
 #include "memfs_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -292,14 +293,38 @@ int memfs_move(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
     return 0;
 }
 
+/// Ends `twin`, a d_duplicate(): it becomes the dentry of the whiteout that `old_dentry` has left
+/// behind on the disk. nullptr: none. Consumes the reference on the twin.
+///
+/// The original is dropped first, which is the other way than a move to end a d_duplicate(): shmem
+/// leaves it hashed next to the whiteout until the VFS moves it, and whoever looks gets either. Now
+/// they stop at the twin and wait.
+void memfs_end_whiteout(dentry *old_dentry, dentry *twin, memfs_node *whiteout)
+{
+    inode *inode = whiteout ? memfs_iget(old_dentry->d_sb, whiteout) : nullptr;
+
+    // Without memory the name is looked up when it is asked for.
+    if (!IS_ERR_OR_NULL(inode)) {
+        d_drop(old_dentry);
+        d_splice_alias(inode, twin);
+    }
+    d_lookup_done(twin);
+    spin_lock(&twin->d_lockref.lock);
+    twin->d_flags &= ~DCACHE_BESIDE_LOOKUP;
+    spin_unlock(&twin->d_lockref.lock);
+    dput(twin);
+}
+
 // As Linux v6.12 fs/ext2/namei.c ext2_rename(). Both directories are locked, a victim as well, and
 // a directory that gets another parent. The whiteout is made as in fs/ext4/namei.c, on the disk
 // alone: the old name is in the cache until the VFS moves its dentry, and is looked up after that.
+// In the proposed order it has a dentry from the beginning, as mm/shmem.c makes it in v3 12/19.
 int memfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_dentry,
                  unsigned flags)
 {
     memfs_disk *disk = memfs_disk_of(old_dir->i_sb);
     memfs_node *whiteout = nullptr;
+    dentry *twin = nullptr;
     int error;
 
     if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG | RENAME_WHITEOUT_FLAG))
@@ -311,10 +336,18 @@ int memfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new
         whiteout = memfs_new_node(disk, S_IFCHR_TYPE, 0, nullptr);
         if (!whiteout)
             return -ENOMEM;
+        if (lookup_outside_rwsem)
+            twin = d_duplicate(old_dentry);
+        if (IS_ERR(twin)) {
+            memfs_free_node(disk, whiteout);
+            return PTR_ERR(twin);
+        }
     }
     error = memfs_move(old_dir, old_dentry, new_dir, new_dentry, flags, whiteout);
     if (error && whiteout)
         memfs_free_node(disk, whiteout);
+    if (twin)
+        memfs_end_whiteout(old_dentry, twin, error ? nullptr : whiteout);
     return error;
 }
 

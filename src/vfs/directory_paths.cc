@@ -374,7 +374,6 @@ int may_rename_paths(const rename_request &request, last_component old_type,
 } // namespace
 
 // Linux v6.19 fs/namei.c do_renameat2().
-// Reduced: no RENAME_WHITEOUT.
 int do_renameat2(int old_dfd, const char *old_name, int new_dfd, const char *new_name,
                  unsigned flags)
 {
@@ -384,9 +383,9 @@ int do_renameat2(int old_dfd, const char *old_name, int new_dfd, const char *new
     bool should_retry;
     int error;
 
-    if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG))
+    if (flags & ~(RENAME_NOREPLACE_FLAG | RENAME_EXCHANGE_FLAG | RENAME_WHITEOUT_FLAG))
         return -EINVAL;
-    if ((flags & RENAME_NOREPLACE_FLAG) && (flags & RENAME_EXCHANGE_FLAG))
+    if ((flags & (RENAME_NOREPLACE_FLAG | RENAME_WHITEOUT_FLAG)) && (flags & RENAME_EXCHANGE_FLAG))
         return -EINVAL;
     request.flags = flags;
     error = getname_flags(old_name, 0, &from);

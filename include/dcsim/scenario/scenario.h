@@ -28,6 +28,7 @@ enum class verb {
     rmdir,
     rename,
     exchange,
+    whiteout,
     link,
     symlink,
     stat,

@@ -22,7 +22,7 @@ struct dir_context;
 enum rename_flags : unsigned {
     RENAME_NOREPLACE_FLAG = 1u << 0,
     RENAME_EXCHANGE_FLAG = 1u << 1,
-    RENAME_WHITEOUT_FLAG = 1u << 2, ///< leave a whiteout behind. From file systems only
+    RENAME_WHITEOUT_FLAG = 1u << 2, ///< leave a whiteout behind
 };
 
 /// What a permission check asks for. Values are the kernel's; the first three those of a mode.

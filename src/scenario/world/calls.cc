@@ -188,6 +188,8 @@ int64_t scenario_world::change_names(int owner, const scenario::step &step) cons
         return sys_renameat2(task, cwd, name, cwd, second, 0);
     case verb::exchange:
         return sys_renameat2(task, cwd, name, cwd, second, RENAME_EXCHANGE_FLAG);
+    case verb::whiteout:
+        return sys_renameat2(task, cwd, name, cwd, second, RENAME_WHITEOUT_FLAG);
     case verb::link:
         return sys_linkat(task, cwd, name, cwd, second, 0);
     default:
