@@ -22,6 +22,7 @@
 #include "dcsim/vfs/namei.h"
 #include "dcsim/vfs/syscalls.h"
 #include "dcsim/vfs/vfs.h"
+#include "sanitizers.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -121,9 +122,13 @@ int remove_name(dentry *parent, std::string_view text)
 
     if (IS_ERR(dentry))
         return error;
+    // Whoever calls vfs_unlink() keeps the inode, which it has locked, as do_unlinkat() does.
+    inode *victim = d_inode(dentry);
+    ihold(victim);
     error =
         d_is_dir(dentry) ? vfs_rmdir(d_inode(parent), dentry) : vfs_unlink(d_inode(parent), dentry);
     end_removing(dentry);
+    iput(victim);
     return error;
 }
 
@@ -283,6 +288,44 @@ TEST(Netfs, ASillyNameWithoutAHashHoldsNobodyOff)
     EXPECT_EQ(reached["somebody waits for a lookup"], 0);
 }
 
+// Somebody removes the file by its silly name as well, when the dentry of that name is dead and the
+// alias is not there yet. They have a dentry of their own then, and its d_fsdata is wanted by two:
+// for the mark of their removal and for what the other one is to do. Whoever comes second goes
+// without. The museum's M53 and M54 are what comes of it when they do not.
+TEST_P(NetfsEras, ARemovalOfASillyNameMeetsTheSilentOne)
+{
+    exploration program = program_of(
+        "silly name removed",
+        [config = GetParam().config()] {
+            mount(config, {{"async_unlink", 0}});
+            on_server(remote_change::create, "/f");
+            open_and_remove(world->sb->s_root, "f", "f");
+        },
+        {{"closes", close_it},
+         {"removes", [] { world->results[0] = remove_name(world->sb->s_root, world->silly); }}},
+        [] {
+            const int error = world->results[0];
+            explore_check(!error || error == -ENOENT || error == -EBUSY, "removed or refused");
+            reached[!error ? "removed" : error == -EBUSY ? "in use" : "gone"]++;
+            explore_check(!is_on_server(("/" + std::string(world->silly)).c_str()),
+                          "in the end it is removed");
+            unmount();
+        });
+
+    // Today who removes a name holds the directory and does not look into the in-lookup table: they
+    // may hash the name that the alias has in lookup, which is what rule 4 says must not be.
+    if (!GetParam().outside)
+        program.after_unlock = nullptr;
+    // Who removes a file by its silly name may be the last to have its dentry, with the directory
+    // locked: the alias is allocated there.
+    program.warning_expected = [](const std::string &text) {
+        return text.find("with the i_rwsem of the directory held") != std::string::npos;
+    };
+    program.options.preemptions = sanitized_malloc ? 1 : 2;
+    EXPECT_THAT(explore(program), Holds());
+    expect_reached({"removed", "in use", "gone"});
+}
+
 // rmdir must not come between a removal and its reply: the server would refuse, because the file is
 // still there.
 TEST_P(NetfsEras, ADirectoryIsNotRemovedBeforeTheReply)
@@ -344,6 +387,45 @@ TEST_P(NetfsEras, AnOpenFileIsNeverRemovedUnderItsUser)
 
     EXPECT_THAT(explore(program), Holds());
     expect_reached({"used: not there", "used: the original"});
+}
+
+/// A name that is cached as missing and not believed is made, and looked up. Rule 4 is not asked.
+exploration made_and_refused(bool outside)
+{
+    exploration program = program_of(
+        "made and refused",
+        [outside] {
+            mount(order{"", ERA_7_2, outside}.config(), {{"actimeo", 0}});
+            look_up("g");
+        },
+        {{"makes",
+          [] {
+              qstr name = make_qstr("g", 1);
+              dentry *g = start_creating_noperm(world->sb->s_root, &name);
+              explore_check(!IS_ERR(g), "it can be made");
+              explore_check(vfs_create(d_inode(world->sb->s_root), g, 0644) == 0, "and is");
+              end_creating(g);
+          }},
+         {"looks", [] { world->found[0] = look_up("g"); }}},
+        [] {
+            broken_invariant broken;
+
+            if (!check_dcache(&broken))
+                reached["rule " + std::to_string(broken.number)]++;
+            unmount();
+        });
+
+    program.after_unlock = nullptr;
+    return program;
+}
+
+// In the proposed order a lookup may drop the dentry that another task is about to instantiate, and
+// put the name in lookup: d_invalidate() asks nobody. Both are hashed in the end.
+TEST(Netfs, ANameThatIsRefusedWhileItIsMadeHasTwoDentriesInTheProposedOrder)
+{
+    EXPECT_THAT(explore(made_and_refused(false)), Holds());
+    EXPECT_THAT(explore(made_and_refused(true)), Violates(violation_kind::expectation));
+    expect_reached({"rule 12"});
 }
 
 bool take_entry(dir_context *, const char *, int, int64_t, ino_t, unsigned)
@@ -452,6 +534,48 @@ TEST_P(NetfsEras, OpensOfOneNegativeDentry)
     program.tasks.push_back({"server", [] { on_server(remote_change::create, "/f"); }});
     EXPECT_THAT(explore(program), Holds());
     expect_reached({"somebody waits for a lookup", "some find it and some do not"});
+}
+
+// OPEN with O_CREAT makes regular files; of a FIFO that is there and not in the cache the server
+// says that it exists. That must not be the answer of an open() without O_EXCL.
+TEST_P(NetfsEras, AFifoThatIsNotCachedIsOpenedWithOCreat)
+{
+    exploration program = program_of(
+        "O_CREAT of a FIFO",
+        [config = GetParam().config()] {
+            mount(config);
+            explore_check(init_mount_tree(world->sb) == 0, "there is a namespace");
+            for (vfs_task *&task : world->tasks)
+                task = vfs_task_create(&init_task, 0);
+            explore_check(
+                sys_mknodat(world->tasks[0], AT_FDCWD_VALUE, "/p", S_IFIFO_TYPE | 0644, 0) == 0,
+                "the FIFO is made");
+            shrink_dcache_sb(world->sb);
+            qstr name = make_hashed_qstr(world->sb->s_root, "p", 1);
+            explore_check(!d_lookup(world->sb->s_root, &name), "and not cached");
+        },
+        {{"opens",
+          [] {
+              world->results[0] =
+                  sys_openat(world->tasks[0], AT_FDCWD_VALUE, "/p", OPEN_CREAT | OPEN_RDWR, 0644);
+          }},
+         {"opens exclusively",
+          [] {
+              world->results[1] = sys_openat(world->tasks[1], AT_FDCWD_VALUE, "/p",
+                                             OPEN_CREAT | OPEN_EXCL | OPEN_RDWR, 0644);
+          }},
+         {"looks", [] { world->found[0] = look_up("p"); }}},
+        [] {
+            for (vfs_task *task : world->tasks)
+                vfs_task_exit(task);
+            exit_mount_tree();
+            explore_check(world->results[0] >= 0, "it is opened");
+            explore_check(world->results[1] == -EEXIST, "and not made");
+            explore_check(!IS_ERR(world->found[0]), "it is there");
+            unmount();
+        });
+
+    EXPECT_THAT(explore(program), Holds());
 }
 
 // A rename over an open file takes two steps on the server; here the name is never without a file.
