@@ -58,7 +58,7 @@
 // tasks                      set_current_state(); test; schedule(); set_running(): a wake-up
 //                            between the first and the third is never lost. wake_up_process() is a
 //                            full barrier. Tasks exist until nobody can wake them.
-//   task_private(slot)       two pointers of the calling task's own, for the code above; nullptr
+//   task_private(slot)       pointers of the calling task's own, for the code above; nullptr
 //                            when the task begins. No schedule point.
 //   need_resched()           true when a long walk should come back later. Native: never. Model: a
 //                            choice of the search, as often as the program allows.
