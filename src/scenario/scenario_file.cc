@@ -4,6 +4,7 @@
 // its variants.
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <iterator>
 
 #include "dcsim/scenario/oracle/linearize.h"
@@ -160,14 +161,28 @@ void file_compiler::read_seeds(const toml::node &value)
     }
 }
 
+/// The era whose name TOML reads as this number when it has no quotes; "" when none is.
+std::string era_in_quotes(double number)
+{
+    for (const era_description &era : eras())
+        if (strtod(era.name, nullptr) == number)
+            return std::string("\"") + era.name + '"';
+    return "";
+}
+
 void file_compiler::read_era()
 {
     const toml::node *value = from_.find("dcache", "era");
-    const auto name = value ? from_.as_text(*value, "era") : std::nullopt;
     scenario &into = into_.compiled;
     key_list names;
+    std::optional<located_text> name;
 
     std::ranges::transform(eras(), std::back_inserter(names), &era_description::name);
+    if (value && value->is_number())
+        from_.report(place_of(*value), "an era is a text, with quotes around it" + all_valid(names),
+                     era_in_quotes(*value->value<double>()));
+    else if (value)
+        name = from_.as_text(*value, "era");
     if (name && !find_era(name->text))
         from_.report(name->where, "there is no era '" + name->text + "'" + all_valid(names),
                      nearest_name(name->text, names));

@@ -519,8 +519,14 @@ TEST(ScenarioEra, IsOneThereIs)
         ElementsAre("7:7: there is no era '4.71': valid are 4.7, 4.17, 6.0, v3, 7.2 (did you "
                     "mean '4.7'?)",
                     "8:17: splice_hashed is true or false, not a whole number"));
-    EXPECT_THAT(findings_with("[dcache]\nera = 7.2\n"),
-                ElementsAre("7:7: era must be a text, not a number with a fraction"));
+    EXPECT_THAT(
+        findings_with("[dcache]\nera = 7.2\n"),
+        ElementsAre("7:7: an era is a text, with quotes around it: valid are 4.7, 4.17, 6.0, "
+                    "v3, 7.2 (did you mean '\"7.2\"'?)"));
+    EXPECT_THAT(
+        findings_with("[dcache]\nera = 5\n"),
+        ElementsAre("7:7: an era is a text, with quotes around it: valid are 4.7, 4.17, 6.0, "
+                    "v3, 7.2"));
     EXPECT_THAT(findings(file_with(""), "", "7.3"),
                 ElementsAre(" era 7.3: there is no era '7.3': valid are 4.7, 4.17, 6.0, v3, 7.2 "
                             "(did you mean '7.2'?)"));
