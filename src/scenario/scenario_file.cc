@@ -164,9 +164,12 @@ void file_compiler::read_seeds(const toml::node &value)
 /// The era whose name TOML reads as this number when it has no quotes; "" when none is.
 std::string era_in_quotes(double number)
 {
-    for (const era_description &era : eras())
-        if (strtod(era.name, nullptr) == number)
+    for (const era_description &era : eras()) {
+        char *end;
+
+        if (strtod(era.name, &end) == number && !*end)
             return std::string("\"") + era.name + '"';
+    }
     return "";
 }
 

@@ -42,11 +42,20 @@ spinlock_t notes_lock;
 note notes[max_notes] __guarded_by(notes_lock);
 unsigned next_note __guarded_by(notes_lock);
 
-/// A free place, or else the next one in turn.
+/// The lookup is over, and the dentry has lived on. It is in lookup only once.
+bool is_done(const note &note) __must_hold(&notes_lock)
+{
+    return note.what == OWES_LOOKUP_DONE && !d_in_lookup(note.about);
+}
+
+/// A free place, else that of a lookup that is done, else the next one in turn.
 note *place_for_note() __must_hold(&notes_lock)
 {
     for (note &note : notes)
         if (!note.about)
+            return &note;
+    for (note &note : notes)
+        if (is_done(note))
             return &note;
     next_note = (next_note + 1) % max_notes;
     return &notes[next_note];
@@ -167,7 +176,7 @@ void describe_open_obligations(char *text, size_t bytes)
     for (const note &note : notes) {
         // Its d_lock comes before that of the notes, so these may be a moment old. The dentry is
         // there: it does not die before its notes are taken off.
-        if (!note.about || (note.what == OWES_LOOKUP_DONE && !d_in_lookup(note.about)))
+        if (!note.about || is_done(note))
             continue;
         if (used < bytes)
             used += static_cast<size_t>(snprintf(

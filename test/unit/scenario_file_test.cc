@@ -524,7 +524,7 @@ TEST(ScenarioEra, IsOneThereIs)
         ElementsAre("7:7: an era is a text, with quotes around it: valid are 4.7, 4.17, 6.0, "
                     "v3, 7.2 (did you mean '\"7.2\"'?)"));
     EXPECT_THAT(
-        findings_with("[dcache]\nera = 5\n"),
+        findings_with("[dcache]\nera = 0\n"),
         ElementsAre("7:7: an era is a text, with quotes around it: valid are 4.7, 4.17, 6.0, "
                     "v3, 7.2"));
     EXPECT_THAT(findings(file_with(""), "", "7.3"),

@@ -435,9 +435,15 @@ VARIANT = re.compile(r'^\[variant\.(?:"([^"]+)"|([^]]+))\]\n(.*?)(?=^\[|\Z)', re
 ERA_SET = re.compile(r'"dcache\.era"\s*=\s*"([^"]*)"')
 
 
-def variant_name_breach(name: str, set_era: str | None) -> str | None:
+KEY_SET = re.compile(r'"([a-z]+\.[^"]+)"\s*=')
+ERA_KEYS = {"dcache.era", "explore.preemptions"}
+
+
+def variant_name_breach(name: str, set_era: str | None, keys: set[str]) -> str | None:
     if set_era and name != f"era-{set_era}" and not name.endswith(f"-era-{set_era}"):
         return f"variant {name} sets era {set_era}: its name is or ends in era-{set_era}"
+    if name == f"era-{set_era}" and keys - ERA_KEYS:
+        return f"variant {name} sets more than the era: its name says what and ends in {name}"
     words = name.removesuffix(f"era-{set_era}") if set_era else name
     if re.search(r"\bera\b|\d[._-]\d|\bv\d", words):
         return f"variant {name} is called after an era or a version that it does not set"
@@ -453,7 +459,8 @@ def variants_are_called_after_eras(tree: Tree) -> Iterator[Finding]:
             continue
         for line, match in matches(file, file.text, VARIANT):
             era = ERA_SET.search(match[3])
-            if breach := variant_name_breach(match[1] or match[2], era and era[1]):
+            keys = set(KEY_SET.findall(match[3]))
+            if breach := variant_name_breach(match[1] or match[2], era and era[1], keys):
                 yield Finding(file.path, line, breach)
 
 
@@ -672,6 +679,12 @@ BREACHES: dict[str, list[tuple[str, str, int, str]]] = {
         (SCENARIO_A, '+[variant.era-4-7]\nset = { "dcache.era" = "4.7" }\n', 12, "ends in era-4.7"),
         (SCENARIO_A, '+[variant."era-4.7"]\nset = { "dcache.era" = "6.0" }\n', 12, "era-6.0"),
         (SCENARIO_A, '+[variant."era-6.0"]\nset = { "setup.do" = [] }\n', 12, "does not set"),
+        (
+            SCENARIO_A,
+            '+[variant."era-6.0"]\nset = { "dcache.era" = "6.0", "setup.do" = [] }\n',
+            12,
+            "sets more than the era",
+        ),
         (SCENARIO_A, '+[variant.fair-v4_17]\nset = { "setup.do" = [] }\n', 12, "does not set"),
         (SCENARIO_A, '+[variant.add_ci]\nset = { "setup.do" = [] }\n', 12, "words with '-'"),
         (

@@ -46,7 +46,7 @@ long warning_count()
 void report_warning(const char *file, int line, const char *function, const char *format, ...)
 {
     const model_program &program = loaded_program();
-    char what[256];
+    char what[600];
     va_list arguments;
 
     va_start(arguments, format);

@@ -39,7 +39,7 @@ long warning_count()
 
 void report_warning(const char *file, int line, const char *function, const char *format, ...)
 {
-    char what[256];
+    char what[600];
     va_list arguments;
     long seen = add_return(&warnings, 1);
 
