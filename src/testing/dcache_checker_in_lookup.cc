@@ -197,17 +197,14 @@ bool lookup_waiters_woken(const dentry_facts &dentry, broken_invariant *broken)
     return true;
 }
 
-// What is in the table at all is in the bucket of its own parent and name.
 bool no_lookup_at_rest(const dentry_facts &dentry, rest_totals *, broken_invariant *broken)
 {
-    char owed[120] = "";
+    char owed[120];
 
-    if (!dentry.in_lookup_table.length)
+    if (!dentry.in_lookup_table.times)
         return true;
-    if (dentry.in_lookup_table.times)
-        describe_owed_lookup(dentry.dentry, owed, sizeof(owed));
-    return fails(broken, dentry, "%u in its bucket of the in-lookup table%s",
-                 dentry.in_lookup_table.length, owed);
+    describe_owed_lookup(dentry.dentry, owed, sizeof(owed));
+    return fails(broken, dentry, "still in the in-lookup table%s", owed);
 }
 
 // Outside of the table there is nothing to say: before, its maker is between two stores; after, the

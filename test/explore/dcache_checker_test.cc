@@ -429,6 +429,29 @@ ALONE(InLookupRules, LookupThatNobodyEnded)
     EXPECT_EQ(broken_at_rest(), 0) << detail_at_rest();
 }
 
+// Of two dentries in one bucket only one is in lookup.
+ALONE(InLookupRules, WhoEndedALookupIsNotNamedForItsNeighbour)
+{
+    tree t;
+    dentry *done = begin_lookup(t.root, "done");
+    std::string name = "left";
+
+    const auto bucket_of = [&t](const std::string &name) {
+        return in_lookup_hash(
+            t.root, make_hashed_qstr(t.root, name.data(), static_cast<u32>(name.size())).hash);
+    };
+    while (bucket_of(name) != bucket_of("done"))
+        name += "t";
+    note_obligation(done, OWES_LOOKUP_DONE, "one that ended it");
+    d_lookup_done(done);
+    dentry *left = begin_lookup(t.root, name.c_str());
+    note_obligation(left, OWES_LOOKUP_DONE, "one that did not");
+    EXPECT_EQ(broken_at_rest(), 8);
+    EXPECT_THAT(detail_at_rest(), AllOf(HasSubstr("one that did not"), HasSubstr("\"left")));
+    d_lookup_done(left);
+    EXPECT_EQ(broken_at_rest(), 0) << detail_at_rest();
+}
+
 ALONE(InLookupRules, DirectorySequenceLeftOdd)
 {
     tree t;
