@@ -373,8 +373,10 @@ int ovl_remove_and_whiteout(dentry *dentry, const struct dentry *opaquedir)
     renamedata rd;
     int error;
 
-    if (IS_ERR(whiteout))
+    if (IS_ERR(whiteout)) {
+        d_drop(dentry);
         return PTR_ERR(whiteout);
+    }
     error = ovl_start_from_workdir(&rd, whiteout, dentry, swap ? RENAME_EXCHANGE_FLAG : 0u);
     if (error) {
         ovl_cleanup_temp(ofs, whiteout);

@@ -207,14 +207,15 @@ class Ovlfs : public ::testing::Test
     warning_capture warnings;
 };
 
-/// What the upper layer has under a name of its root, or of workdir; nullptr: nothing.
-dentry_ref in_upper(const mounted &fs, std::string_view text, bool work = false)
+/// What the upper layer has under a name of its root; nullptr: nothing.
+dentry_ref in_upper(const mounted &fs, std::string_view text)
 {
-    const ovl_fs *ofs = OVL_FS(fs.sb);
     qstr name = make_qstr(text.data(), static_cast<u32>(text.size()));
-    dentry *found = lookup_noperm_unlocked(&name, work ? ofs->workdir : ofs->upperdir);
+    dentry *found = lookup_noperm_unlocked(&name, OVL_FS(fs.sb)->upperdir);
 
     EXPECT_FALSE(IS_ERR(found)) << text;
+    if (IS_ERR(found))
+        return nullptr;
     dentry_ref result = adopt_dentry(found);
     return d_is_negative(found) ? nullptr : std::move(result);
 }
@@ -373,8 +374,27 @@ TEST_F(Ovlfs, WhatCannotTakeThePlaceOfAWhiteoutLeavesNothing)
     }
 }
 
-// Likewise the whiteout that a removal would leave.
+// Likewise the whiteout that a removal would leave. Whoever asks next is told by the layers.
 TEST_F(Ovlfs, WhatCannotBecomeAWhiteoutStays)
+{
+    mounted fs(ovlfs_filesystem);
+
+    fs.add("f", FILE_MODE);
+    ASSERT_EQ(change_mode(fs, "f", 0600), 0);
+    dentry_ref upper = in_upper(fs, "f");
+    make_unremovable(upper.get(), true);
+    const found held = find(fs, "f");
+    EXPECT_EQ(remove_file(fs, "f"), -EBUSY);
+    EXPECT_TRUE(d_unhashed(held.dentry.get()));
+    EXPECT_THAT(directory_reader(OVL_FS(fs.sb)->workdir).names(), IsEmpty());
+    EXPECT_THAT(names(fs), ElementsAre("f"));
+    make_unremovable(upper.get(), false);
+    EXPECT_EQ(remove_file(fs, "f"), 0);
+    EXPECT_THAT(names(fs), IsEmpty());
+}
+
+// And the empty opaque directory that takes the place of one with whiteouts in it, before that.
+TEST_F(Ovlfs, WhatCannotBeClearedStays)
 {
     mounted fs(ovlfs_filesystem);
     mock_node *directory = fs.add("d", DIRECTORY_MODE, "merged");
@@ -384,7 +404,6 @@ TEST_F(Ovlfs, WhatCannotBecomeAWhiteoutStays)
     ASSERT_EQ(remove_file(fs, "d/f"), 0);
     dentry_ref upper = in_upper(fs, "d");
     make_unremovable(upper.get(), true);
-    found held = find(fs, "d");
     EXPECT_EQ(remove_directory(fs, "d"), -EBUSY);
     EXPECT_THAT(directory_reader(OVL_FS(fs.sb)->workdir).names(), IsEmpty());
     make_unremovable(upper.get(), false);
