@@ -274,19 +274,21 @@ int fuse_atomic_open(inode *dir, dentry *entry, file *file, unsigned flags, umod
     return error;
 }
 
-// Linux v6.12 fs/fuse/dir.c fuse_entry_unlinked(). The inode is locked for writing. `lost` is the
+// Linux v6.12 fs/fuse/dir.c fuse_entry_unlinked(). The inode is locked for writing. `lost` has the
 // number of the change: an answer from before that comes late must not bring the link back, and one
-// from after it has taken the link away already.
-void fuse_entry_unlinked(dentry *entry, u64 lost)
+// from after it has taken the link away already. When the daemon took the name from another object
+// or from none, because somebody else had been there first, that number says nothing about this
+// inode: the next answer puts its links right.
+void fuse_entry_unlinked(dentry *entry, const server_loss &lost)
 {
     inode *inode = d_inode(entry);
     fuse_inode *fi = get_fuse_inode(inode);
-    bool known;
+    bool numbered = lost.fileid == get_node_id(inode), known;
 
     spin_lock(&fi->lock);
-    known = fi->change >= lost;
-    if (!known)
-        fi->change = lost;
+    known = numbered && fi->change >= lost.change;
+    if (numbered && !known)
+        fi->change = lost.change;
     if (inode_is_directory(inode))
         clear_nlink(inode);
     else if (!known && READ_ONCE(inode->i_nlink) > 0)

@@ -139,7 +139,7 @@ int server_add_directory_name(server_tree *server, u64 fileid, u64 directory, co
 }
 
 int server_remove_locked(server_tree *server, u64 directory, const name_key &key,
-                         bool directory_wanted) __must_hold(&server->lock)
+                         bool directory_wanted, server_loss *lost) __must_hold(&server->lock)
 {
     server_object *dir, *object;
     server_name *name;
@@ -156,7 +156,7 @@ int server_remove_locked(server_tree *server, u64 directory, const name_key &key
     if (!object->entries.empty())
         return -ENOTEMPTY;
     server_detach_name(server, name);
-    server_note_loss(server, object);
+    *lost = server_note_loss(server, object);
     return 0;
 }
 
@@ -165,10 +165,11 @@ int server_remove(server_tree *server, u64 directory, const char *name, size_t l
 {
     server_request request(server);
     u64 before = server_change_of(server, directory);
-    int error = server_remove_locked(server, directory, {name, length}, directory_wanted);
+    server_loss lost;
+    int error = server_remove_locked(server, directory, {name, length}, directory_wanted, &lost);
 
     if (!error && info)
-        *info = {before, server_change_of(server, directory), server->last_loss};
+        *info = {before, server_change_of(server, directory), lost};
     return error;
 }
 
@@ -201,14 +202,15 @@ void point_name(server_tree *server, server_name *name, server_object *object)
 } // namespace
 
 int server_rename_locked(server_tree *server, u64 old_directory, const name_key &old_key,
-                         u64 new_directory, server_name *fresh, unsigned flags, bool *used)
-    __must_hold(&server->lock)
+                         u64 new_directory, server_name *fresh, unsigned flags, bool *used,
+                         server_loss *lost) __must_hold(&server->lock)
 {
     server_object *old_dir, *new_dir, *object;
     server_name *name, *target_name;
     int error = server_find_directory(server, old_directory, &old_dir);
 
     *used = false;
+    *lost = {};
     if (!error)
         error = server_find_directory(server, new_directory, &new_dir);
     if (error)
@@ -239,7 +241,7 @@ int server_rename_locked(server_tree *server, u64 old_directory, const name_key 
         if (error)
             return error;
         server_detach_name(server, target_name);
-        server_note_loss(server, target);
+        *lost = server_note_loss(server, target);
     }
     server_attach_name(server, new_dir, fresh, object);
     server_detach_name(server, name);
@@ -267,12 +269,13 @@ int server_rename(server_tree *server, u64 old_directory, const char *old_name, 
         server_request request(server);
         u64 old_before = server_change_of(server, old_directory);
         u64 new_before = server_change_of(server, new_directory);
+        server_loss lost;
         error = server_rename_locked(server, old_directory, {old_name, old_length}, new_directory,
-                                     fresh, flags, &used);
+                                     fresh, flags, &used, &lost);
         if (!error && old_info)
             *old_info = {old_before, server_change_of(server, old_directory)};
         if (!error && new_info)
-            *new_info = {new_before, server_change_of(server, new_directory), server->last_loss};
+            *new_info = {new_before, server_change_of(server, new_directory), lost};
     }
     if (!used)
         server_free_name(fresh);

@@ -113,10 +113,9 @@ struct server_tree {
     server_object_set objects __guarded_by(lock);
     long object_count __guarded_by(lock);
     u64 last_fileid __guarded_by(lock);
-    u64 changes __guarded_by(lock);   ///< the last number given to an object's `change`
-    u64 last_loss __guarded_by(lock); ///< `change` of the object that was the last to lose a name
-    u64 root;                         ///< constant
-    once<u64> delay;                  ///< microseconds
+    u64 changes __guarded_by(lock); ///< the last number given to an object's `change`
+    u64 root;                       ///< constant
+    once<u64> delay;                ///< microseconds
 };
 
 /// One request: it arrives, which is the point where others may come first, takes its time, and is
@@ -175,7 +174,7 @@ void server_attach_name(server_tree *server, server_object *directory, server_na
 /// Takes a name away and frees it.
 void server_detach_name(server_tree *server, server_name *name) __must_hold(&server->lock);
 /// The object has lost a name, and goes when it has none left.
-void server_note_loss(server_tree *server, server_object *object) __must_hold(&server->lock);
+server_loss server_note_loss(server_tree *server, server_object *object) __must_hold(&server->lock);
 /// Where ".." leads; the root is in itself. server->lock held.
 server_object *server_parent_of(server_object *directory);
 /// Is `directory` in or below `ancestor`? Second names can make a circle of the ways up.
@@ -204,12 +203,13 @@ int server_find_place(server_tree *server, const char *path, server_place *resul
 int server_create_locked(server_tree *server, u64 directory, server_name *name,
                          server_object *object, bool excl, server_attributes *out, bool *made)
     __must_hold(&server->lock);
-/// server_remove().
+/// server_remove(). *lost is what it took away, when it succeeds.
 int server_remove_locked(server_tree *server, u64 directory, const name_key &key,
-                         bool directory_wanted) __must_hold(&server->lock);
-/// server_rename(); `fresh` has the new name and is taken over when *used is then true.
+                         bool directory_wanted, server_loss *lost) __must_hold(&server->lock);
+/// server_rename(); `fresh` has the new name and is taken over when *used is then true. *lost is
+/// what it took away from an object that it went over; its file id is 0 when no object lost a name.
 int server_rename_locked(server_tree *server, u64 old_directory, const name_key &old_key,
-                         u64 new_directory, server_name *fresh, unsigned flags, bool *used)
-    __must_hold(&server->lock);
+                         u64 new_directory, server_name *fresh, unsigned flags, bool *used,
+                         server_loss *lost) __must_hold(&server->lock);
 
 } // namespace dcsim::inline DCSIM_BACKEND

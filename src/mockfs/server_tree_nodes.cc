@@ -127,14 +127,16 @@ void server_detach_name(server_tree *server, server_name *name) __must_hold(&ser
     server_free_name(name);
 }
 
-void server_note_loss(server_tree *server, server_object *object) __must_hold(&server->lock)
+server_loss server_note_loss(server_tree *server, server_object *object) __must_hold(&server->lock)
 {
-    server->last_loss = object->change;
-    if (!list_empty(&object->names))
-        return;
-    server->objects.erase(server->objects.iterator_to(*object));
-    server->object_count--;
-    server_free_object(object);
+    const server_loss lost = {object->fileid, object->change};
+
+    if (list_empty(&object->names)) {
+        server->objects.erase(server->objects.iterator_to(*object));
+        server->object_count--;
+        server_free_object(object);
+    }
+    return lost;
 }
 
 server_object *server_parent_of(server_object *directory)

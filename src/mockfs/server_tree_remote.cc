@@ -37,9 +37,10 @@ int replace_locked(server_tree *server, const server_place &place, server_name *
 /// unlink() or rmdir(), whichever it takes.
 int remove_any_locked(server_tree *server, const server_place &place) __must_hold(&server->lock)
 {
-    int error = server_remove_locked(server, place.directory, place.name, false);
+    server_loss lost;
+    int error = server_remove_locked(server, place.directory, place.name, false, &lost);
 
-    return error == -EISDIR ? server_remove_locked(server, place.directory, place.name, true)
+    return error == -EISDIR ? server_remove_locked(server, place.directory, place.name, true, &lost)
                             : error;
 }
 
@@ -55,6 +56,7 @@ int change_locked(server_tree *server, remote_change what, const char *path,
                   const char *second_path, change_parts *parts) __must_hold(&server->lock)
 {
     server_place from, to;
+    server_loss lost;
     int error = server_find_place(server, path, &from);
 
     if (error)
@@ -77,7 +79,7 @@ int change_locked(server_tree *server, remote_change what, const char *path,
         if (error)
             return error;
         return server_rename_locked(server, from.directory, from.name, to.directory, parts->name, 0,
-                                    &parts->name_used);
+                                    &parts->name_used, &lost);
     }
     return -EINVAL;
 }

@@ -2,6 +2,7 @@
 //
 // fusefs: that every lookup is given back to the daemon, how long entries are believed, what the
 // daemon says by itself, and what reading a directory puts into the cache.
+#include <cstring>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -47,6 +48,22 @@ class Fusefs : public mock_mounted_fixture
 
         EXPECT_EQ(error_of("/m/f"), 0);
         return walks.value() == 1;
+    }
+    /// A rename in the root directory; `meanwhile` comes after both names have been found.
+    template <typename Meanwhile>
+    int rename_over(const char *from, const char *to, Meanwhile meanwhile)
+    {
+        qstr old_last = make_qstr(from, static_cast<u32>(strlen(from)));
+        qstr new_last = make_qstr(to, static_cast<u32>(strlen(to)));
+        renamedata rd = {top, nullptr, top, nullptr, 0};
+        int error = start_renaming(&rd, 0, &old_last, &new_last);
+
+        if (error)
+            return error;
+        meanwhile();
+        error = vfs_rename(d_inode(top), rd.old_dentry, d_inode(top), rd.new_dentry, 0);
+        end_renaming(&rd);
+        return error;
     }
     /// fuse_reverse_inval_entry() of a name in the root directory.
     int invalidate(std::string_view text, u64 child = 0, unsigned flags = 0)
@@ -492,6 +509,78 @@ TEST_F(Fusefs, SomebodyElseRemovesItMeanwhile)
     ASSERT_EQ(remote(remote_change::remove, "/f"), 0);
     EXPECT_EQ(sys_unlinkat(&init_task, CWD, "/m/f", 0), -ENOENT);
     EXPECT_FALSE(cached("f"));
+}
+
+// In the next four somebody else comes first, and the object that the client has found is not what
+// loses the name. The number of another object's loss, taken for this one's, would keep every later
+// answer about it out.
+
+TEST_F(Fusefs, ARenameThatTookNoNameLeavesTheLinksToTheNextAnswer)
+{
+    add("/t");
+    add("/x");
+    add("/a");
+    const int moved = open("/m/t", OPEN_RDONLY);
+    ASSERT_EQ(rename_over("a", "t",
+                          [&] {
+                              ASSERT_EQ(remote(remote_change::rename, "/t", "/v"), 0);
+                              ASSERT_EQ(remote(remote_change::remove, "/x"), 0);
+                          }),
+              0);
+    EXPECT_EQ(stat_at("/m/v").nlink, 1u);
+    EXPECT_EQ(stat_of(moved).nlink, 1u);
+    EXPECT_EQ(stat_of(moved).ino, stat_at("/m/v").ino);
+    close(moved);
+}
+
+TEST_F(Fusefs, ARenameThatTookNoDirectoryLeavesTheLinksToTheNextAnswer)
+{
+    add_directory("/t");
+    add("/x");
+    add_directory("/a");
+    const int moved = open("/m/t", OPEN_RDONLY | OPEN_DIRECTORY);
+    ASSERT_EQ(rename_over("a", "t",
+                          [&] {
+                              ASSERT_EQ(remote(remote_change::rename, "/t", "/v"), 0);
+                              ASSERT_EQ(remote(remote_change::remove, "/x"), 0);
+                          }),
+              0);
+    EXPECT_EQ(stat_at("/m/v").nlink, 2u);
+    EXPECT_EQ(stat_of(moved).nlink, 2u);
+    close(moved);
+}
+
+TEST_F(Fusefs, WhatHasMovedAwayDoesNotLoseTheNameOfWhatCameThere)
+{
+    for (const bool by_rename : {true, false}) {
+        const auto change_places = [&] {
+            ASSERT_EQ(remote(remote_change::rename, "/t", "/v"), 0);
+            ASSERT_EQ(remote(remote_change::create, "/t"), 0);
+        };
+        mount({});
+        add("/t");
+        add("/a");
+        const int moved = open("/m/t", OPEN_RDONLY);
+        if (by_rename) {
+            ASSERT_EQ(rename_over("a", "t", change_places), 0);
+        } else {
+            change_places();
+            ASSERT_EQ(sys_unlinkat(&init_task, CWD, "/m/t", 0), 0);
+        }
+        EXPECT_EQ(stat_at("/m/v").nlink, 1u) << by_rename;
+        EXPECT_EQ(stat_of(moved).nlink, 1u) << by_rename;
+        close(moved);
+    }
+}
+
+TEST_F(Fusefs, WhatIsGoneHasNoLinksAfterARenameThatTookNoName)
+{
+    add("/t");
+    add("/a");
+    const int removed = open("/m/t", OPEN_RDONLY);
+    ASSERT_EQ(rename_over("a", "t", [&] { ASSERT_EQ(remote(remote_change::remove, "/t"), 0); }), 0);
+    EXPECT_EQ(stat_of(removed).nlink, 0u);
+    close(removed);
 }
 
 TEST_F(Fusefs, MemoryThatRunsOutLeavesNothingBehind)

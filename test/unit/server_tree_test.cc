@@ -236,15 +236,38 @@ TEST_F(ServerTree, TellsWhatAChangeDidToTheDirectory)
     ASSERT_EQ(server_link(server, static_cast<u64>(look(d, "f")), d, "g", 1, nullptr, &info), 0);
     EXPECT_EQ(info.before, change);
     EXPECT_EQ(info.after, change = attributes_of(d).change);
+    EXPECT_EQ(info.lost.fileid, 0u);
     ASSERT_EQ(server_remove(server, d, "f", 1, false, &info), 0);
     EXPECT_EQ(info.before, change);
     EXPECT_EQ(info.after, change = attributes_of(d).change);
+    EXPECT_EQ(info.lost.fileid, static_cast<u64>(look(d, "g")));
+    EXPECT_EQ(info.lost.change, attributes_of(info.lost.fileid).change);
     u64 root_change = attributes_of(ROOT).change;
     ASSERT_EQ(server_rename(server, d, "g", 1, ROOT, "g", 1, 0, &info, &other), 0);
     EXPECT_EQ(info.before, change);
     EXPECT_EQ(info.after, attributes_of(d).change);
     EXPECT_EQ(other.before, root_change);
     EXPECT_EQ(other.after, attributes_of(ROOT).change);
+    EXPECT_EQ(other.lost.fileid, 0u) << "the removal of before is another request's";
+}
+
+TEST_F(ServerTree, TellsWhichObjectARenameTookANameFrom)
+{
+    u64 f = file(ROOT, "f");
+    u64 g = file(ROOT, "g");
+    server_change_info info, other;
+
+    ASSERT_EQ(server_link(server, g, ROOT, "h", 1, nullptr), 0);
+    ASSERT_EQ(server_rename(server, ROOT, "f", 1, ROOT, "g", 1, 0, &info, &other), 0);
+    EXPECT_EQ(info.lost.fileid, 0u);
+    EXPECT_EQ(other.lost.fileid, g);
+    EXPECT_EQ(other.lost.change, attributes_of(g).change);
+    ASSERT_EQ(
+        server_rename(server, ROOT, "g", 1, ROOT, "h", 1, RENAME_EXCHANGE_FLAG, &info, &other), 0);
+    EXPECT_EQ(other.lost.fileid, 0u);
+    ASSERT_EQ(server_link(server, f, ROOT, "i", 1, nullptr), 0);
+    ASSERT_EQ(server_rename(server, ROOT, "h", 1, ROOT, "i", 1, 0, &info, &other), 0);
+    EXPECT_EQ(other.lost.fileid, 0u) << "both are the same file's";
 }
 
 TEST_F(ServerTree, RenamesOverWhatIsThere)

@@ -38,14 +38,20 @@ struct server_entry {
     char name[256]; ///< NUL-terminated
 };
 
+/// A name that a request took away from an object. `fileid` 0: it took none away.
+struct server_loss {
+    u64 fileid = 0; ///< whose name it was
+    u64 change = 0; ///< that object's server_attributes::change then: lower ones are from before
+};
+
 /// server_attributes::change of a directory just before and just after a request that changed it,
 /// so that a client can tell its own change from other people's. Equal when nothing was changed.
 struct server_change_info {
     u64 before;
     u64 after;
-    /// That of the object which lost a name by server_remove(), or by server_rename() over it (in
-    /// `new_info`): answers with a smaller number are from before that.
-    u64 lost = 0;
+    /// By server_remove(), or by server_rename() over an object (in `new_info`); nothing when that
+    /// found no object to go over, or exchanged two.
+    server_loss lost = {};
 };
 
 /// An empty tree whose root has the file id `first_fileid`; nullptr without memory.
