@@ -157,7 +157,10 @@ int nfs_atomic_open(inode *dir, dentry *dentry, file *file, unsigned open_flags,
     if (dentry->d_name.len() > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
 
-    // Not in the order of v3, where nfs_neg_need_reval() keeps such dentries away from here.
+    // Not in the order of v3, where nfs_neg_need_reval() keeps such dentries away from here, except
+    // that an open with O_CREAT, by somebody who may not create, is revalidated as one that makes
+    // the name and loses O_CREAT after that. It holds the directory for writing, so it has the
+    // dentry to itself.
     if (!(open_flags & OPEN_CREAT) && !d_in_lookup(dentry) && !lookup_outside_rwsem) {
         const qstr name = nfs_name(dentry);
         d_drop(dentry);

@@ -143,23 +143,15 @@ dentry *nfs_copy_of_target(dentry *target)
         return copy ? copy : ERR_PTR(-ENOMEM);
     }
     // v3 19/19: in lookup, so that nobody else has the name meanwhile.
-    spin_lock(&target->d_lockref.lock);
-    target->d_flags |= DCACHE_BESIDE_LOOKUP;
-    spin_unlock(&target->d_lockref.lock);
     return d_duplicate(target);
 }
 
-void nfs_end_copy(dentry *target, dentry *copy)
+void nfs_end_copy(dentry *copy)
 {
-    if (!IS_ERR(copy)) {
-        d_lookup_done(copy);
-        dput(copy);
-    }
-    if (lookup_outside_rwsem) {
-        spin_lock(&target->d_lockref.lock);
-        target->d_flags &= ~DCACHE_BESIDE_LOOKUP;
-        spin_unlock(&target->d_lockref.lock);
-    }
+    if (IS_ERR(copy))
+        return;
+    d_lookup_done(copy);
+    dput(copy);
 }
 
 } // namespace
@@ -171,7 +163,7 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
     inode *old_inode = d_inode(old_dentry);
     inode *new_inode = d_inode(new_dentry);
     unsigned long new_gencount = 0;
-    dentry *copy = nullptr, *target = new_dentry;
+    dentry *copy = nullptr;
     bool must_unblock = false;
     int error;
 
@@ -182,9 +174,9 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
             return -ETXTBSY;
         // The caller's reference and vfs_rename()'s own.
         if (nfs_busy_or_blocked(new_dentry, 2)) {
-            copy = nfs_copy_of_target(target);
+            copy = nfs_copy_of_target(new_dentry);
             error = -ETXTBSY; // whatever the reason
-            if (IS_ERR(copy) || nfs_sillyrename(new_dir, target))
+            if (IS_ERR(copy) || nfs_sillyrename(new_dir, new_dentry))
                 goto out;
             new_dentry = copy;
             new_inode = nullptr;
@@ -209,7 +201,7 @@ int nfs_rename(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
     }
 out:
     if (copy)
-        nfs_end_copy(target, copy);
+        nfs_end_copy(copy);
     return error;
 }
 

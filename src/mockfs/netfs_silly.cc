@@ -212,7 +212,8 @@ dentry *nfs_try_sillyname(inode *dir, dentry *parent, qstr *name)
         dentry = d_alloc_noblock(parent, name);
         if (IS_ERR(dentry) && PTR_ERR(dentry) == -EWOULDBLOCK)
             return nullptr;
-        // The server is asked about a cached name as well, where ->lookup() may be.
+        // A name cached as missing is asked for again, if ->lookup() may be given a hashed dentry.
+        // Else the cache is believed.
         if (!IS_ERR(dentry) &&
             (d_in_lookup(dentry) || (splice_hashed && d_really_is_negative(dentry)))) {
             struct dentry *res = nfs_do_lookup(dir, dentry, 0);

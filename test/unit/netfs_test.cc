@@ -3,6 +3,7 @@
 // netfs alone: what it trusts and for how long, what it asks the server, what it leaves behind.
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -10,6 +11,7 @@
 
 #include "directory_reader.h"
 #include "netfs_fixture.h"
+#include "netfs_internal.h"
 
 namespace dcsim::inline DCSIM_BACKEND
 {
@@ -263,6 +265,69 @@ TEST_F(Netfs, NamesMadeExclusivelyAreNotLookedUp)
     EXPECT_EQ(walk("/ours"), -ENOENT);
     EXPECT_EQ(walk("/new"), 0);
     EXPECT_EQ(rename("/new", "/newer", RENAME_NOREPLACE_FLAG), -EINVAL);
+}
+
+/// With dentries that are spliced where they are hashed: only after an error is one dropped.
+class NetfsSpliceHashed : public netfs_fixture
+{
+    vfs_config config() const override
+    {
+        vfs_config config = netfs_fixture::config();
+
+        config.splice_hashed = true;
+        return config;
+    }
+};
+
+TEST_F(NetfsSpliceHashed, ANameThatCouldNotBeMadeIsNotBelievedMissing)
+{
+    const std::pair<const char *, std::function<int()>> operations[] = {
+        {"link", [&] { return sys_linkat(&init_task, CWD, "/f", CWD, "/g", 0); }},
+        {"open", [&] { return try_open("/g", OPEN_CREAT | OPEN_EXCL | OPEN_RDWR); }},
+        {"mkdir", [&] { return mkdir("/g"); }},
+    };
+
+    for (const auto &[name, operation] : operations) {
+        SCOPED_TRACE(name);
+        mount();
+        remotely(remote_change::create, "/f");
+        ASSERT_EQ(walk("/g"), -ENOENT);
+        dentry_ref g = cached(sb->s_root, "g");
+        ASSERT_NE(g, nullptr);
+
+        remotely(remote_change::create, "/g");
+        ASSERT_EQ(walk("/g"), -ENOENT) << "the cache is believed";
+        EXPECT_EQ(operation(), -EEXIST);
+        EXPECT_TRUE(d_unhashed(g.get()));
+        EXPECT_EQ(walk("/g"), 0);
+        g.reset();
+        unmount();
+    }
+}
+
+/// Under a name of the caller's, and under one of the client's own, because it is open.
+TEST_F(Netfs, WhatIsKnownOfARenamedFileIsOld)
+{
+    const std::function<int()> operations[] = {
+        [&] { return rename("/f", "/g"); },
+        [&] { return unlink("/f"); },
+    };
+
+    for (const auto &operation : operations) {
+        mount();
+        int fd = open("/f", OPEN_CREAT | OPEN_RDWR);
+        ASSERT_GE(fd, 0);
+        const nfs_inode *nfsi = NFS_I(d_inode(find("/f").get()));
+        const unsigned long gencount = READ_ONCE(nfsi->attr_gencount);
+        ASSERT_FALSE(READ_ONCE(nfsi->cache_validity) & NFS_INO_INVALID_CHANGE);
+
+        ASSERT_EQ(operation(), 0);
+        EXPECT_TRUE(READ_ONCE(nfsi->cache_validity) & NFS_INO_INVALID_CHANGE);
+        // A reply of before the rename does not count for its names.
+        EXPECT_NE(READ_ONCE(nfsi->attr_gencount), gencount);
+        ASSERT_EQ(close(fd), 0);
+        unmount();
+    }
 }
 
 // --- Silly rename ---
