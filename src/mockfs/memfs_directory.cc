@@ -296,9 +296,9 @@ int memfs_move(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
 /// Ends `twin`, a d_duplicate(): it becomes the dentry of the whiteout that `old_dentry` has left
 /// behind on the disk. nullptr: none. Consumes the reference on the twin.
 ///
-/// A d_duplicate() is safe while its original is hashed. shmem leaves the original hashed beside the
-/// whiteout until the VFS moves it, and whoever looks gets either. Here it is dropped before the
-/// twin is published: whoever looks in between finds the twin in lookup, and waits.
+/// A d_duplicate() is safe while its original is hashed. shmem leaves the original hashed beside
+/// the whiteout until the VFS moves it, and whoever looks gets either. Here it is dropped before
+/// the twin is published: whoever looks in between finds the twin in lookup, and waits.
 void memfs_end_whiteout(dentry *old_dentry, dentry *twin, memfs_node *whiteout)
 {
     inode *inode = whiteout ? memfs_iget(old_dentry->d_sb, whiteout) : nullptr;
