@@ -83,19 +83,28 @@ dentry *memfs_lookup(inode *dir, dentry *dentry, unsigned)
     return d_splice_alias(inode, dentry);
 }
 
+/// A name for `dentry`, not yet in `dir`: ERR_PTR(-ENAMETOOLONG), ERR_PTR(-EEXIST) when the disk
+/// has one, ERR_PTR(-ENOMEM).
+memfs_name *new_name_for(inode *dir, const dentry *dentry)
+{
+    memfs_name *name;
+
+    if (dentry->d_name.len() > NAME_MAX_LENGTH)
+        return ERR_PTR(-ENAMETOOLONG);
+    if (memfs_find_name(memfs_node_of(dir), key_of(dentry)))
+        return ERR_PTR(-EEXIST);
+    name = memfs_new_name(key_of(dentry));
+    return name ? name : ERR_PTR(-ENOMEM);
+}
+
 /// What mknod, create, mkdir and symlink have in common.
 int memfs_make(inode *dir, dentry *dentry, umode_t mode, unsigned device, const char *body)
 {
-    memfs_name *name;
+    memfs_name *name = new_name_for(dir, dentry);
     inode *inode;
 
-    if (dentry->d_name.len() > NAME_MAX_LENGTH)
-        return -ENAMETOOLONG;
-    if (memfs_find_name(memfs_node_of(dir), key_of(dentry)))
-        return -EEXIST;
-    name = memfs_new_name(key_of(dentry));
-    if (!name)
-        return -ENOMEM;
+    if (IS_ERR(name))
+        return PTR_ERR(name);
     inode = memfs_new_inode(dir->i_sb, dir, mode, device, body);
     if (!inode) {
         memfs_free_name(name);
@@ -139,15 +148,10 @@ int memfs_symlink(inode *dir, dentry *dentry, const char *body)
 int memfs_link(dentry *old_dentry, inode *dir, dentry *dentry)
 {
     inode *inode = d_inode(old_dentry);
-    memfs_name *name;
+    memfs_name *name = new_name_for(dir, dentry);
 
-    if (dentry->d_name.len() > NAME_MAX_LENGTH)
-        return -ENAMETOOLONG;
-    if (memfs_find_name(memfs_node_of(dir), key_of(dentry)))
-        return -EEXIST;
-    name = memfs_new_name(key_of(dentry));
-    if (!name)
-        return -ENOMEM;
+    if (IS_ERR(name))
+        return PTR_ERR(name);
 
     add_link(inode);
     ihold(inode);
@@ -278,13 +282,9 @@ int memfs_move(inode *old_dir, dentry *old_dentry, inode *new_dir, dentry *new_d
         return memfs_rename_over(old_dir, old_name, is_dir, new_dir, new_dentry, whiteout);
     }
 
-    if (new_dentry->d_name.len() > NAME_MAX_LENGTH)
-        return -ENAMETOOLONG;
-    if (memfs_find_name(memfs_node_of(new_dir), key_of(new_dentry)))
-        return -EEXIST;
-    fresh = memfs_new_name(key_of(new_dentry));
-    if (!fresh)
-        return -ENOMEM;
+    fresh = new_name_for(new_dir, new_dentry);
+    if (IS_ERR(fresh))
+        return PTR_ERR(fresh);
     memfs_add_name(memfs_node_of(new_dir), fresh, old_name->node);
     memfs_update_size(new_dir);
     vacate_name(old_dir, old_name, whiteout);

@@ -37,15 +37,7 @@ void free_body_rcu(rcu_head *head)
 
 memfs_name *memfs_new_name(const name_key &key)
 {
-    void *memory = kmalloc(sizeof(memfs_name) + key.length);
-    memfs_name *name;
-
-    if (!memory)
-        return nullptr;
-    name = new (memory) memfs_name();
-    name->length = key.length;
-    memcpy(name->text(), key.text, key.length);
-    return name;
+    return new_entry<memfs_name>(key);
 }
 
 void memfs_free_name(memfs_name *name)

@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstring>
+#include <new>
 
 #include "dcsim/kernel/err.h"
+#include "dcsim/kernel/slab.h"
 #include "dcsim/vfs/dcache.h"
 
 namespace dcsim::inline DCSIM_BACKEND
@@ -39,6 +41,22 @@ inline int check_name(const name_key &key)
     if (key.length > NAME_MAX_LENGTH)
         return -ENAMETOOLONG;
     return is_no_name(key) ? -EINVAL : 0;
+}
+
+/// An `Entry` made anew, with its text behind it; nullptr without memory. To be freed by its
+/// destructor and kfree().
+template <typename Entry>
+Entry *new_entry(const name_key &key)
+{
+    void *memory = kmalloc(sizeof(Entry) + key.length);
+    Entry *entry;
+
+    if (!memory)
+        return nullptr;
+    entry = new (memory) Entry();
+    entry->length = key.length;
+    memcpy(entry->text(), key.text, key.length);
+    return entry;
 }
 
 /// Bytewise, a prefix first. `Entry` has a key().

@@ -13,15 +13,7 @@ namespace dcsim::inline DCSIM_BACKEND
 
 server_name *server_new_name(const name_key &key)
 {
-    void *memory = kmalloc(sizeof(server_name) + key.length);
-    server_name *name;
-
-    if (!memory)
-        return nullptr;
-    name = new (memory) server_name();
-    name->length = key.length;
-    memcpy(name->text(), key.text, key.length);
-    return name;
+    return new_entry<server_name>(key);
 }
 
 void server_free_name(server_name *name)

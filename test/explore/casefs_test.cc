@@ -357,12 +357,7 @@ dentry *held;
 
 void remove_foo()
 {
-    qstr name = make_qstr("Foo", 3);
-    dentry *dentry = start_removing_noperm(sb->s_root, &name);
-
-    explore_check(!IS_ERR(dentry), "it is there");
-    explore_check(vfs_unlink(d_inode(sb->s_root), dentry) == 0, "and goes");
-    end_removing(dentry);
+    explore_check(unlink_at(sb->s_root, "Foo", 3) == 0, "it is there, and goes");
 }
 
 // What the server said of the links before the last one went may arrive after it.

@@ -249,12 +249,7 @@ void ask_for_attributes()
 
 void remove_f()
 {
-    qstr name = make_qstr("f", 1);
-    dentry *dentry = start_removing_noperm(sb->s_root, &name);
-
-    explore_check(!IS_ERR(dentry), "it is there");
-    explore_check(vfs_unlink(d_inode(sb->s_root), dentry) == 0, "and goes");
-    end_removing(dentry);
+    explore_check(unlink_at(sb->s_root, "f", 1) == 0, "it is there, and goes");
 }
 
 // What the daemon said of the links before the last one went may arrive after it.

@@ -151,7 +151,24 @@ TEST_F(NoblockContract, AsPostedTheBlockerIsWrittenForOneErrorOnly)
 
 // --- Bad use is answered ---
 
-using BadUse = vfs_fixture;
+class BadUse : public vfs_fixture
+{
+  protected:
+    /// What unmounting does first, which complains of the one dentry that somebody still uses.
+    void expect_one_in_use(super_block *mount)
+    {
+        down_write(&mount->s_umount);
+        EXPECT_EQ(shrink_dcache_for_umount(mount), 1);
+        up_write(&mount->s_umount);
+    }
+    /// Drops that dentry and ends the mount.
+    void drop_and_shut_down(super_block *mount, dentry *kept)
+    {
+        dput(kept);
+        mount->s_root = d_make_root(make_inode(mount, S_IFDIR_TYPE));
+        EXPECT_EQ(generic_shutdown_super(mount), 0);
+    }
+};
 
 TEST_F(BadUse, ADentryThatDiesInLookupIsReportedWithItsOrigin)
 {
@@ -218,15 +235,11 @@ TEST_F(BadUse, ABlockerThatIsNeverDroppedIsReportedAtUnmount)
     // Somebody else's reference, which ends nothing of this thread's.
     run_together(1, [&](int) { owner.reset(); });
     shrink_dcache_parent(mount->s_root);
-    down_write(&mount->s_umount);
-    EXPECT_EQ(shrink_dcache_for_umount(mount), 1);
-    up_write(&mount->s_umount);
+    expect_one_in_use(mount);
     EXPECT_THAT(warnings.take(), ElementsAre(AllOf(HasSubstr("\"held\""), HasSubstr("still in use"),
                                                    HasSubstr("d_alloc_noblock_return()"),
                                                    HasSubstr("dput()"), HasSubstr("thread "))));
-    dput(blocker);
-    mount->s_root = d_make_root(make_inode(mount, S_IFDIR_TYPE));
-    EXPECT_EQ(generic_shutdown_super(mount), 0);
+    drop_and_shut_down(mount, blocker);
 }
 
 TEST_F(BadUse, WhoDroppedItsBlockerIsNotNamedForSomebodyElsesLeak)
@@ -241,14 +254,10 @@ TEST_F(BadUse, WhoDroppedItsBlockerIsNotNamedForSomebodyElsesLeak)
     dput(blocker);
     d_lookup_done(owner.get());
     owner.reset();
-    down_write(&mount->s_umount);
-    EXPECT_EQ(shrink_dcache_for_umount(mount), 1);
-    up_write(&mount->s_umount);
+    expect_one_in_use(mount);
     EXPECT_THAT(warnings.take(), ElementsAre(AllOf(HasSubstr("\"held\""), HasSubstr("still in use"),
                                                    Not(HasSubstr("d_alloc_noblock_return()")))));
-    dput(leak);
-    mount->s_root = d_make_root(make_inode(mount, S_IFDIR_TYPE));
-    EXPECT_EQ(generic_shutdown_super(mount), 0);
+    drop_and_shut_down(mount, leak);
 }
 
 TEST_F(BadUse, WhoGotTwoBlockersAndDroppedOneIsNamedForTheOther)
@@ -263,14 +272,10 @@ TEST_F(BadUse, WhoGotTwoBlockersAndDroppedOneIsNamedForTheOther)
     dput(first);
     d_lookup_done(owner.get());
     run_together(1, [&](int) { owner.reset(); });
-    down_write(&mount->s_umount);
-    EXPECT_EQ(shrink_dcache_for_umount(mount), 1);
-    up_write(&mount->s_umount);
+    expect_one_in_use(mount);
     EXPECT_THAT(warnings.take(),
                 ElementsAre(AllOf(HasSubstr("\"held\""), HasSubstr("d_alloc_noblock_blocker()"))));
-    dput(second);
-    mount->s_root = d_make_root(make_inode(mount, S_IFDIR_TYPE));
-    EXPECT_EQ(generic_shutdown_super(mount), 0);
+    drop_and_shut_down(mount, second);
 }
 
 TEST_F(BadUse, WhatIsOwedIsSaidWhenSomebodyWaitsForEver)
@@ -298,15 +303,11 @@ TEST_F(BadUse, ALookupThatIsOverIsNotHeldAgainstItsDentry)
     dentry *busy = d_alloc_noblock(mount->s_root, &name);
 
     d_add(busy, nullptr);
-    down_write(&mount->s_umount);
-    EXPECT_EQ(shrink_dcache_for_umount(mount), 1);
-    up_write(&mount->s_umount);
+    expect_one_in_use(mount);
     EXPECT_THAT(warnings.take(),
                 ElementsAre(AllOf(HasSubstr("still in use"), Not(HasSubstr("d_lookup_done")))));
     d_drop(busy);
-    dput(busy);
-    mount->s_root = d_make_root(make_inode(mount, S_IFDIR_TYPE));
-    EXPECT_EQ(generic_shutdown_super(mount), 0);
+    drop_and_shut_down(mount, busy);
 }
 
 class BadOrder : public vfs_fixture
